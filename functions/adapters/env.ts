@@ -1,0 +1,150 @@
+import { DEFAULT_THRESHOLD, HOUR, MINUTE, SECOND } from "../core/time.ts";
+
+/** What the environment says, read once. Durations are ms. */
+export interface Settings {
+  /** `undefined`: nothing says where the tokens are. */
+  store: StoreSettings | undefined;
+  /** Cloud Run says so: the metadata server is there. */
+  onGoogleCloud: boolean;
+  webexUrl: string;
+  /** Where the shared passphrases are. */
+  passphrase: { text: string } | { file: string } | undefined;
+  refresherUrl: string | undefined;
+  setupUrl: string | undefined;
+  /** The https address under which browsers reach this service. */
+  publicUrl: string | undefined;
+  threshold: number;
+  concurrency: number;
+  sweepDeadline: number;
+  /** Answer as Cisco's sample does. */
+  sample: boolean;
+  corsOrigins: readonly string[];
+  legacySetup: boolean;
+  port: number;
+}
+
+export type StoreSettings =
+  | { kind: "sqlite"; file: string }
+  /** Without a project, the metadata server knows it. */
+  | { kind: "firestore"; project: string | undefined; database: string; emulator: boolean };
+
+/** The environment can't be used: one message that names every variable that is missing or malformed. */
+export class SettingsError extends Error {
+  override name = "SettingsError";
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a function can't do without. */
+export type Needed = "store" | "passphrase" | "refresherUrl";
+
+const MISSING: Record<Needed, string> = {
+  store:
+    "no store is configured: set GOOGLE_CLOUD_PROJECT (Firestore), FIRESTORE_EMULATOR_HOST with GOOGLE_CLOUD_PROJECT (its emulator), or STORE to a file (SQLite)",
+  passphrase: "TOKEN_PASSPHRASE or TOKEN_PASSPHRASE_FILE is missing",
+  refresherUrl: "REFRESHER_URL is missing: the address of the refresher function",
+};
+
+/** Reads the environment; nothing else reads it. Throws `SettingsError`. */
+export function readSettings(env: Environment, needed: readonly Needed[]): Settings {
+  const read = reader(env);
+  const onGoogleCloud = read.text("K_SERVICE") !== undefined;
+  const settings: Settings = {
+    store: storeSettings(read, onGoogleCloud),
+    onGoogleCloud,
+    webexUrl: read.url("WEBEX_URL") ?? "https://webexapis.com/v1",
+    passphrase: passphraseSettings(read),
+    refresherUrl: read.url("REFRESHER_URL"),
+    setupUrl: read.url("SETUP_URL"),
+    publicUrl: read.url("PUBLIC_URL"),
+    threshold: read.duration("REFRESH_THRESHOLD", 10 * SECOND, 7 * 24 * HOUR) ?? DEFAULT_THRESHOLD,
+    concurrency: read.whole("REFRESH_CONCURRENCY", 1, 200) ?? 10,
+    sweepDeadline: read.duration("SWEEP_DEADLINE", 10 * SECOND, 30 * MINUTE) ?? 9 * MINUTE,
+    sample: read.oneOf("COMPAT", ["sample"]) === "sample",
+    corsOrigins: read.origins("CORS_ORIGINS"),
+    legacySetup: read.oneOf("LEGACY_SETUP", ["on", "off"]) !== "off",
+    port: read.whole("PORT", 1, 65535) ?? 8080,
+  };
+  for (const need of needed) if (settings[need] === undefined) read.problems.push(MISSING[need]);
+  if (read.problems.length > 0) throw new SettingsError(read.problems.join("; "));
+  return settings;
+}
+
+function storeSettings(read: Reader, onGoogleCloud: boolean): StoreSettings | undefined {
+  const file = read.text("STORE");
+  const project = read.text("GOOGLE_CLOUD_PROJECT");
+  const database = read.text("FIRESTORE_DATABASE") ?? "(default)";
+  const emulator = read.text("FIRESTORE_EMULATOR_HOST") !== undefined;
+  if (file !== undefined) return { kind: "sqlite", file };
+  if (emulator && project === undefined)
+    read.problems.push("GOOGLE_CLOUD_PROJECT is missing: with the emulator any name will do");
+  if (project === undefined && !emulator && !onGoogleCloud) return undefined;
+  return { kind: "firestore", project, database, emulator };
+}
+
+function passphraseSettings(read: Reader): Settings["passphrase"] {
+  const text = read.text("TOKEN_PASSPHRASE");
+  const file = read.text("TOKEN_PASSPHRASE_FILE");
+  if (text !== undefined && file !== undefined)
+    read.problems.push("TOKEN_PASSPHRASE and TOKEN_PASSPHRASE_FILE are both set: set one");
+  if (file !== undefined) return { file };
+  return text === undefined ? undefined : { text };
+}
+
+type Reader = ReturnType<typeof reader>;
+
+/** Reads one variable each; what is malformed is collected, so that all of it can be told at once. */
+function reader(env: Environment) {
+  const problems: string[] = [];
+  const text = (name: string) => env[name]?.trim() || undefined;
+  const parsed = <T>(name: string, parse: (value: string) => T | undefined, wanted: string) => {
+    const value = text(name);
+    if (value === undefined) return undefined;
+    const result = parse(value);
+    if (result === undefined) problems.push(`${name} must be ${wanted}`);
+    return result;
+  };
+  return {
+    problems,
+    text,
+    url: (name: string) => parsed(name, baseUrl, "an http or https address without a query"),
+    whole: (name: string, least: number, most: number) =>
+      parsed(name, (value) => wholeBetween(value, least, most), `a whole number from ${least} to ${most}`),
+    duration: (name: string, least: number, most: number) =>
+      parsed(
+        name,
+        (value) => durationBetween(value, least, most),
+        `a duration from ${least / SECOND}s to ${most / MINUTE}m, such as "90s", "9m" or "2h"`,
+      ),
+    oneOf: <T extends string>(name: string, words: readonly T[]) =>
+      parsed(name, (value) => words.find((word) => word === value), `"${words.join('" or "')}"`),
+    origins: (name: string) =>
+      parsed(name, originList, 'a list of origins, such as "https://example.com,https://example.org"') ?? [],
+  };
+}
+
+function baseUrl(value: string): string | undefined {
+  const url = URL.parse(value);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "")
+    return undefined;
+  return url.href.replace(/\/+$/, "");
+}
+
+function wholeBetween(value: string, least: number, most: number): number | undefined {
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  return number >= least && number <= most ? number : undefined;
+}
+
+const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR };
+
+function durationBetween(value: string, least: number, most: number): number | undefined {
+  const [, amount, unit = ""] = /^(\d+)([smh])$/.exec(value) ?? [];
+  const ms = Number(amount) * (UNITS[unit] ?? Number.NaN);
+  return ms >= least && ms <= most ? ms : undefined;
+}
+
+function originList(value: string): string[] | undefined {
+  const origins = value.split(",").map((origin) => origin.trim());
+  const known = origins.map((origin) => URL.parse(origin)?.origin);
+  return known.every((origin, index) => origin === origins[index]) ? origins : undefined;
+}

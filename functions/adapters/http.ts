@@ -1,0 +1,106 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Event, Log } from "../core/log.ts";
+import { Problem, type ProblemCode, problemReply, type Reply, type Request } from "../core/reply.ts";
+import { StoreUnavailable } from "../core/store.ts";
+
+/** A handler of node's http, and of the Functions Framework's. */
+export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+export interface Serving {
+  handle(request: Request): Promise<Reply>;
+  /** How a problem is told; as JSON unless another way is given. */
+  tell?: (problem: Problem, reference: string, request: Request) => Reply;
+  log: Log;
+  cors?: Cors | undefined;
+}
+
+/** Headers for a caller in a browser; `undefined` for an origin that is not allowed. */
+export type Cors = (origin: string | undefined) => Record<string, string> | undefined;
+
+/** The one place where a request is taken in, a problem becomes an answer, and an answer is written. */
+export function serve({ handle, tell = problemReply, log, cors }: Serving): Handler {
+  return async (incoming, outgoing) => {
+    const reference = referenceOf(incoming);
+    const request = requestOf(incoming);
+    const allowed = cors?.(request.headers.origin);
+    if (allowed !== undefined && request.method === "OPTIONS")
+      return write(outgoing, { status: 204, headers: allowed, body: "" }, request.method);
+    let reply: Reply;
+    try {
+      reply = await handle(request);
+    } catch (error) {
+      const problem = problemOf(error);
+      report(problem, error, reference, request, log);
+      reply = tell(problem, reference, request);
+    }
+    write(outgoing, { ...reply, headers: { ...allowed, ...reply.headers } }, request.method);
+  };
+}
+
+/** Nothing of a bug goes to the caller but the reference by which its log line is found. */
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof StoreUnavailable)
+    return new Problem("store_unavailable", "the token store did not answer: try again", 5);
+  return new Problem("bug", "something went wrong here: please report the reference");
+}
+
+function report(problem: Problem, error: unknown, reference: string, request: Request, log: Log): void {
+  const { code } = problem;
+  const token = request.query.get("name")?.slice(0, 100);
+  const reason = error instanceof StoreUnavailable ? error.message : undefined;
+  const where = code === "bug" ? whereOf(error) : undefined;
+  log(EVENT[code] ?? "request.refused", { code, reference, token, caller: request.caller, reason, where });
+}
+
+const EVENT: Partial<Record<ProblemCode, Event>> = {
+  no_passphrase: "request.unauthorized",
+  wrong_passphrase: "request.unauthorized",
+  store_unavailable: "store.unavailable",
+  bug: "bug",
+};
+
+/** The places a bug went through. Its message stays out: it may quote what was being worked on. */
+function whereOf(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  return [error.name, ...frames.map((line) => line.trim())].slice(0, 8).join(" ");
+}
+
+function requestOf(incoming: IncomingMessage & { originalUrl?: string }): Request {
+  const [path = "/", ...query] = (incoming.originalUrl ?? incoming.url ?? "/").split("?");
+  const headers = Object.entries(incoming.headers).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.join(", ") : value,
+  ]);
+  // The last entry is the platform's own word; those before it are the caller's.
+  const forwarded = String(incoming.headers["x-forwarded-for"] ?? "")
+    .split(",")
+    .at(-1)
+    ?.trim();
+  return {
+    method: incoming.method ?? "GET",
+    path,
+    query: new URLSearchParams(query.join("?")),
+    headers: Object.fromEntries(headers),
+    caller: forwarded || incoming.socket.remoteAddress || "unknown",
+  };
+}
+
+/** Cloud's trace id, so that one reference finds the platform's log lines too; else a random one. */
+function referenceOf({ headers }: IncomingMessage): string {
+  const [, trace] = /^([0-9a-f]{32})(?:\/|;|$)/i.exec(String(headers["x-cloud-trace-context"] ?? "")) ?? [];
+  const [, parent] = /^00-([0-9a-f]{32})-/i.exec(String(headers.traceparent ?? "")) ?? [];
+  return trace ?? parent ?? randomBytes(16).toString("hex");
+}
+
+function write(outgoing: ServerResponse, { status, headers = {}, body }: Reply, method: string): void {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  outgoing.statusCode = status;
+  if (text !== "") outgoing.setHeader("content-type", "application/json; charset=utf-8");
+  outgoing.setHeader("cache-control", "no-store");
+  for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value);
+  if (status !== 204) outgoing.setHeader("content-length", Buffer.byteLength(text));
+  outgoing.end(method === "HEAD" ? undefined : text);
+}

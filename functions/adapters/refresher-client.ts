@@ -1,0 +1,28 @@
+import type { AskRefresher } from "../core/lookup.ts";
+import type { Outcome } from "../core/refresh.ts";
+import type { Metadata } from "./metadata.ts";
+import { ask } from "./platform-http.ts";
+
+/** The refresher polls nothing and gives Webex 8 s: later than this it will not answer. In ms. */
+const PATIENCE = 25_000;
+
+/** Asks the refresher function over HTTP; where its address is https, with an identity token that IAM checks. */
+export function refresherAt(url: string, metadata: Metadata): AskRefresher {
+  return async (name, { ifToken, minTtl }) => {
+    const target = new URL(url);
+    target.searchParams.set("name", name);
+    if (ifToken !== undefined) target.searchParams.set("ifToken", ifToken);
+    if (minTtl !== undefined) target.searchParams.set("minTtl", String(minTtl));
+    const authorization =
+      target.protocol === "https:"
+        ? { authorization: `Bearer ${await metadata.identityToken(target.origin)}` }
+        : undefined;
+    const { status, body } = await ask(target, {
+      method: "POST",
+      headers: { "content-length": "0", ...authorization },
+      patience: PATIENCE,
+    });
+    if (status !== 200) throw new Error(`the refresher answered ${status}`);
+    return JSON.parse(body) as Outcome;
+  };
+}

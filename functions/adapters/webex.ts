@@ -1,0 +1,57 @@
+import got, { HTTPError, RequestError, TimeoutError } from "got";
+import type { EndpointAnswer, ExchangeRequest, RefreshRequest, TokenEndpoint } from "../core/grant.ts";
+
+/** How long Webex may take for one request, in ms. */
+const PATIENCE = 8000;
+
+/** The token endpoint below `webexUrl`, e.g. `https://webexapis.com/v1`. Nothing is thrown: an answer or why none. */
+export function webexEndpoint(webexUrl: string): TokenEndpoint {
+  const url = `${webexUrl}/access_token`;
+  return {
+    exchange: ({ clientId, clientSecret, redirectUri, code, verifier }: ExchangeRequest) =>
+      send(url, {
+        grant_type: "authorization_code",
+        client_id: clientId,
+        client_secret: clientSecret,
+        code,
+        redirect_uri: redirectUri,
+        ...(verifier !== undefined && { code_verifier: verifier }),
+      }),
+    refresh: ({ clientId, clientSecret, refreshToken }: RefreshRequest, patient: boolean) =>
+      send(
+        url,
+        {
+          grant_type: "refresh_token",
+          client_id: clientId,
+          client_secret: clientSecret,
+          refresh_token: refreshToken,
+        },
+        patient,
+      ),
+  };
+}
+
+/** `again`: a request that got no answer at all is sent once more (replaying a refresh is safe, a code is not). */
+async function send(url: string, form: Record<string, string>, again = false): Promise<EndpointAnswer> {
+  try {
+    const { statusCode, headers, body } = await got.post(url, {
+      form,
+      headers: { accept: "application/json", "user-agent": "webex-token-service" },
+      // The form holds secrets: it goes to the address that was configured, and nowhere a redirect points to.
+      followRedirect: false,
+      throwHttpErrors: false,
+      timeout: { request: PATIENCE },
+      retry: { limit: again ? 1 : 0, methods: ["POST"], statusCodes: [], backoffLimit: 500 },
+    });
+    return {
+      status: statusCode,
+      body,
+      ...(headers["retry-after"] !== undefined && { retryAfter: headers["retry-after"] }),
+    };
+  } catch (error) {
+    // The error's own text, options and cause may hold the form: nothing of it goes on.
+    if (error instanceof TimeoutError) return { error: "timeout" };
+    if (error instanceof RequestError && !(error instanceof HTTPError)) return { error: "network" };
+    throw new Error("the token endpoint could not be asked");
+  }
+}

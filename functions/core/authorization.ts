@@ -1,0 +1,234 @@
+import { createHash } from "node:crypto";
+import { afterGrant } from "./changes.ts";
+import type { Changes, TokenDocument } from "./document.ts";
+import { type ExchangeRequest, type Grant, judge, ownerOf, type TokenEndpoint } from "./grant.ts";
+import type { Log } from "./log.ts";
+import { Problem } from "./reply.ts";
+import type { Runtime } from "./runtime.ts";
+import { type Snapshot, type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
+import { HOUR, lifeOf, MINUTE, SECOND, sha256 } from "./time.ts";
+
+/** How long a person may take from opening the address to coming back. */
+export const STATE_TIME = 15 * MINUTE;
+/** A document that holds no token yet may be authorized by its plain name for this long after its last edit. */
+const PLAIN_STATE_TIME = HOUR;
+/** How long a grant in hand is tried to be stored. */
+const SAVE_TIME = 10 * SECOND;
+const SAVE_PAUSE = 250;
+
+export interface Authorizer {
+  store: TokenStore;
+  endpoint: TokenEndpoint;
+  runtime: Runtime;
+  log: Log;
+  /** ms: upper bound of the threshold. */
+  threshold: number;
+  /** The plain token name is accepted as state too, as in the original set-up. */
+  plainStates: boolean;
+}
+
+export interface ConsentOptions {
+  /** Webex's base URL, e.g. `https://webexapis.com/v1`. */
+  webexUrl: string;
+  /** Binds the code to whoever made the state (RFC 7636). Off: for integrations that refuse it. */
+  pkce: boolean;
+  /** The tokens may belong to another organization than before. */
+  newOrg: boolean;
+}
+
+/**
+ * Makes a single-use state and the address at which a person consents (RFC 6749 §4.1.1). The state itself is stored
+ * nowhere, only its hash. Throws `Problem` where the token's settings are incomplete.
+ */
+export async function startAuthorization(
+  token: StoredToken,
+  options: ConsentOptions,
+  { store, runtime }: Pick<Authorizer, "store" | "runtime">,
+): Promise<URL> {
+  const { clientId, redirectUri } = settingsOf(token);
+  const state = runtime.secret();
+  const verifier = options.pkce ? runtime.secret() : undefined;
+  await store.documents.create("authorizations", sha256(state), {
+    name: token.name,
+    expires: new Date(runtime.now() + token.ahead + STATE_TIME),
+    ...(verifier !== undefined && { verifier }),
+    ...(options.newOrg && { newOrg: true }),
+  });
+  const url = new URL(`${options.webexUrl}/authorize`);
+  url.searchParams.set("response_type", "code");
+  url.searchParams.set("client_id", clientId);
+  url.searchParams.set("redirect_uri", redirectUri);
+  url.searchParams.set("scope", token.document.scopes ?? "");
+  url.searchParams.set("state", state);
+  if (verifier !== undefined) {
+    url.searchParams.set("code_challenge", createHash("sha256").update(verifier).digest("base64url"));
+    url.searchParams.set("code_challenge_method", "S256");
+  }
+  return url;
+}
+
+/** What the browser brought back (RFC 6749 §4.1.2). */
+export interface Callback {
+  code: string;
+  state: string;
+}
+
+/** Exchanges the code and stores the tokens. Returns the token's name. Throws `Problem` and `StoreUnavailable`. */
+export async function finishAuthorization(callback: Callback, authorizer: Authorizer): Promise<string> {
+  const { store, runtime, endpoint, log, threshold } = authorizer;
+  const consent = await redeemState(callback.state, authorizer);
+  const token = consent.token ?? (await store.read(consent.name));
+  if (token === undefined) throw new Problem("not_found", `there is no token "${consent.name}" any more`);
+  const request: ExchangeRequest = {
+    ...settingsOf(token),
+    code: callback.code,
+    ...(consent.verifier !== undefined && { verifier: consent.verifier }),
+  };
+  const from = runtime.now() + token.ahead;
+  const { grant, refusal } = judge(await endpoint.exchange(request), runtime.now());
+  if (refusal?.permanent)
+    throw new Problem(
+      "code_refused",
+      `Webex refused the authorization code for token "${token.name}" (${refusal.code}): check its client id, secret and redirect URI, then authorize it again`,
+    );
+  if (refusal !== undefined)
+    throw new Problem(
+      "webex_unavailable",
+      `Webex did not exchange the authorization code for token "${token.name}" (${refusal.code}): authorize it again`,
+    );
+  const asked = { from, until: runtime.now() + token.ahead };
+  await storeGrant(
+    token,
+    (current) => consented(current, grant, afterGrant(current, grant, asked, threshold), consent.newOrg),
+    authorizer,
+  );
+  log("setup.authorized", { token: token.name });
+  return token.name;
+}
+
+interface Consent {
+  name: string;
+  verifier?: string;
+  newOrg: boolean;
+  /** Where it was read on the way. */
+  token?: StoredToken;
+}
+
+/** Uses the state up, before Webex is asked. */
+async function redeemState(state: string, authorizer: Authorizer): Promise<Consent> {
+  const { store, runtime, plainStates } = authorizer;
+  if (state === "set_state_here")
+    throw new Problem(
+      "unset_state",
+      'the address still says "state=set_state_here": put the token\'s name there',
+    );
+  const id = sha256(state);
+  const authorization = await store.documents.read("authorizations", id);
+  if (authorization !== undefined) return useOnce(authorization, authorizer);
+  const token = plainStates ? await store.read(state) : undefined;
+  if (token === undefined || !mayUsePlainState(token, runtime.now() + token.ahead))
+    throw new Problem(
+      "state_refused",
+      'this address was not made here, or its token needs no consent: make a new one with "npm run tokens -- authorize NAME"',
+    );
+  return { name: token.name, newOrg: false, token };
+}
+
+async function useOnce(authorization: Snapshot, { store, runtime }: Authorizer): Promise<Consent> {
+  const { id, fields, version, readAt } = authorization;
+  const { name, verifier, expires, usedAt, newOrg } = fields;
+  const refuse = (why: string) =>
+    new Problem("state_refused", `this address ${why}: make a new one with "npm run tokens -- authorize"`);
+  if (typeof name !== "string" || typeof expires !== "number") throw refuse("was not made here");
+  if (usedAt !== undefined) throw refuse("was used before");
+  if (expires <= readAt) throw refuse("is too old");
+  if (
+    (await store.documents.update("authorizations", id, { usedAt: new Date(runtime.now()) }, version)) ===
+    undefined
+  )
+    throw refuse("was used before");
+  return { name, newOrg: newOrg === true, ...(typeof verifier === "string" && { verifier }) };
+}
+
+/** A plain name can be guessed: it opens only what has nothing to lose. `now`: the store's clock, in ms. */
+function mayUsePlainState({ document, writtenAt }: StoredToken, now: number): boolean {
+  if (lifeOf(document, now) > 0) return false;
+  const { accessToken, refreshToken, refreshExpires, failure } = document;
+  const neverHeld = accessToken === undefined && refreshToken === undefined;
+  if (neverHeld) return now - writtenAt < PLAIN_STATE_TIME;
+  return failure?.permanent === true || (refreshExpires !== undefined && refreshExpires <= now);
+}
+
+type Settings = Required<Pick<TokenDocument, "clientId" | "clientSecret" | "redirectUri">>;
+
+function settingsOf({ name, document, mistyped }: StoredToken): Settings {
+  const { clientId, clientSecret, redirectUri } = document;
+  if (clientId !== undefined && clientSecret !== undefined && redirectUri !== undefined)
+    return { clientId, clientSecret, redirectUri };
+  const fields = Object.entries({ clientId, clientSecret, redirectUri });
+  const lacking = fields.filter(([, value]) => value === undefined).map(([field]) => field);
+  const wrong = lacking.filter((field) => mistyped.includes(field));
+  const why = wrong.length > 0 ? `${wrong.join(", ")} must be text` : `${lacking.join(", ")} missing`;
+  throw new Problem("settings_missing", `token "${name}" can't be authorized: ${why}`);
+}
+
+/** A consent is the newest word: it clears what was wrong, and what belonged to the tokens before it. */
+function consented(token: StoredToken, grant: Grant, changes: Changes, newOrg: boolean): Changes {
+  const { name, document } = token;
+  const orgId = ownerOf(grant.accessToken)?.orgId;
+  if (
+    !newOrg &&
+    document.orgId !== undefined &&
+    orgId !== undefined &&
+    orgId !== document.orgId.toLowerCase()
+  )
+    throw new Problem(
+      "foreign_organization",
+      `these tokens belong to another organization than token "${name}" did: if that is meant, authorize it with --new-org`,
+    );
+  return {
+    ...changes,
+    refreshExpires: grant.refreshTokenExpiresIn === undefined ? undefined : changes.refreshExpires,
+    orgId: orgId ?? (newOrg ? undefined : document.orgId),
+    static: undefined,
+    failure: undefined,
+  };
+}
+
+/** Stores a grant over whatever happened meanwhile, unless the client settings it was made with were changed. */
+async function storeGrant(
+  token: StoredToken,
+  changesFor: (current: StoredToken) => Changes,
+  { store, runtime, log }: Authorizer,
+): Promise<void> {
+  const deadline = runtime.now() + SAVE_TIME;
+  let current: StoredToken | undefined = token;
+  for (;;) {
+    try {
+      if (current === undefined || !sameClient(current, token))
+        throw new Problem(
+          "settings_changed",
+          `the settings of token "${token.name}" were changed meanwhile: authorize it again`,
+        );
+      const changes = changesFor(current);
+      if (current.document.accessToken === changes.accessToken && current.version !== token.version) return;
+      if ((await store.update(token.name, changes, current.version)) !== undefined) return;
+      current = await store.read(token.name);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (runtime.now() >= deadline) {
+        log("refresh.unsaved", { token: token.name });
+        throw new Problem(
+          "not_saved",
+          `the new tokens of "${token.name}" could not be stored: authorize it again`,
+        );
+      }
+      await runtime.sleep(SAVE_PAUSE);
+      // Where the store can't be read either, the old version is tried again: if it moved, nothing is written.
+      current = (await store.read(token.name).catch(() => undefined)) ?? current;
+    }
+  }
+}
+
+const sameClient = ({ snapshot: one }: StoredToken, { snapshot: other }: StoredToken) =>
+  one.fields.clientId === other.fields.clientId && one.fields.clientSecret === other.fields.clientSecret;

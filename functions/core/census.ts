@@ -1,0 +1,75 @@
+import type { Refresher } from "./refresh.ts";
+import { STATES, type State, stateOf } from "./state.ts";
+import { turnCensus } from "./status.ts";
+import type { StoredToken } from "./store.ts";
+import { DAY, lifeOf, scheduleOf } from "./time.ts";
+
+/** Totals over all tokens. */
+export interface Census {
+  tokens: number;
+  /** Documents that had no `refreshAt` (written by hand or by Cisco's sample), now known to the sweep. */
+  adopted: number;
+  states: Record<State, number>;
+  elapsedMs: number;
+}
+
+const PAGE = 500;
+/** Days before the end of a refresh token, or of a fixed access token, at which a person is told. */
+const RUNWAY_MARKS = [14, 7, 3, 1];
+
+type Counter = Pick<Refresher, "store" | "runtime" | "log" | "threshold">;
+
+/** Reads every document once. Throws `StoreUnavailable`. */
+export async function census(counter: Counter): Promise<Census> {
+  const { store, runtime, log } = counter;
+  const started = runtime.now();
+  const before = await turnCensus(started, store.documents);
+  const states = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>;
+  let tokens = 0;
+  let adopted = 0;
+  for await (const page of store.pages(PAGE)) {
+    for (const token of page) {
+      const now = runtime.now() + token.ahead;
+      tokens++;
+      states[stateOf(token, now)]++;
+      if (await adopt(token, now, counter)) adopted++;
+      for (const field of token.mistyped) log("token.mistyped", { token: token.name, field });
+      forecast(token, now, before, counter);
+    }
+  }
+  const result = { tokens, adopted, states, elapsedMs: runtime.now() - started };
+  log("census.done", { tokens, adopted, ...states, elapsedMs: result.elapsedMs });
+  return result;
+}
+
+/**
+ * Gives the sweep's index to a document that lacks it or whose credentials were changed by hand.
+ * False: nothing was to do, or somebody else wrote the document meanwhile.
+ */
+export async function adopt(token: StoredToken, now: number, counter: Counter): Promise<boolean> {
+  const { document, name, version, inputs } = token;
+  const { refreshToken, refreshAt, failure } = document;
+  const edited = failure !== undefined && failure.inputs !== inputs && (refreshAt ?? 0) > now;
+  if (refreshToken === undefined || document.static || (refreshAt !== undefined && !edited)) return false;
+  const at = edited || lifeOf(document, now) === 0 ? now : scheduleOf(name, document, now, counter.threshold);
+  if ((await counter.store.update(name, { refreshAt: at }, version)) === undefined) return false;
+  counter.log("census.adopted", { token: name });
+  return true;
+}
+
+function forecast(token: StoredToken, now: number, before: number | undefined, { log }: Counter): void {
+  const { document, name } = token;
+  const kind = document.refreshToken === undefined ? "access token" : "refresh token";
+  const end = document.refreshToken === undefined ? document.accessExpires : document.refreshExpires;
+  if (end === undefined || (document.accessToken === undefined && document.refreshToken === undefined))
+    return;
+  const mark = markCrossed(end, now, before === undefined ? undefined : before + token.ahead);
+  if (mark !== undefined) log("token.ending", { token: name, kind, days: mark });
+}
+
+/** The nearest mark (days) that was crossed since the last census: each is told once, however the days are cut. */
+export function markCrossed(end: number, now: number, before: number | undefined): number | undefined {
+  const left = end - now;
+  const leftBefore = before === undefined ? Number.POSITIVE_INFINITY : end - before;
+  return RUNWAY_MARKS.findLast((days) => left <= days * DAY && leftBefore > days * DAY);
+}

@@ -1,0 +1,89 @@
+import type { Changes, Failure, TokenDocument } from "./document.ts";
+import { type Grant, ownerOf, type Refusal } from "./grant.ts";
+import { inputsOf, type StoredToken } from "./store.ts";
+import { backoffOf, lifetimeOf, SECOND, scheduleOf, UNCHANGED_CODE } from "./time.ts";
+
+/** Two answers for the same token differ by a rounded second and the request's way; more is new life. */
+const SAME_EXPIRY = 5 * SECOND;
+
+/** Between which instants Webex was asked, in ms of the store's clock. */
+export interface Asked {
+  /** Lifetimes count from here: the token can only have been made later. */
+  from: number;
+  until: number;
+}
+
+/**
+ * What a grant changes in the document. Whatever Webex left out stays as it is. The same token with the same expiry
+ * is not well: it is remembered as the failure `unchanged`, so that tries grow rarer.
+ */
+export function afterGrant(token: StoredToken, grant: Grant, asked: Asked, threshold: number): Changes {
+  const { name, document } = token;
+  const changes = grantedFields(document, grant, asked.from);
+  const next = merged(document, changes);
+  const unchanged =
+    grant.accessToken === document.accessToken &&
+    (changes.accessExpires ?? 0) <= (document.accessExpires ?? 0) + SAME_EXPIRY;
+  const failure = unchanged
+    ? streak(
+        document.failure,
+        { code: UNCHANGED_CODE, permanent: false },
+        asked.until,
+        inputsAfter(token, changes),
+      )
+    : undefined;
+  const scheduled = scheduleOf(name, next, asked.until, threshold);
+  const notNow = backoffOf(name, failure ?? { count: 1, permanent: false, code: "" }, lifetimeOf(next));
+  const soonest = asked.until + Math.round(notNow);
+  const refreshAt = unchanged || scheduled <= asked.until ? Math.max(scheduled, soonest) : scheduled;
+  return { ...changes, refreshAt, failure, lease: undefined };
+}
+
+/** What a refusal changes in the document: the failure, and when to try again. No token is ever touched by it. */
+export function afterRefusal(token: StoredToken, refusal: Refusal, now: number): Changes {
+  const { name, document, inputs } = token;
+  const failure = streak(document.failure, refusal, now, inputs);
+  const wait = backoffOf(name, failure, lifetimeOf(document), refusal.retryAfter);
+  return { failure, refreshAt: now + Math.round(wait), lease: undefined };
+}
+
+function grantedFields(document: TokenDocument, grant: Grant, from: number): Changes {
+  const { accessToken, expiresIn, refreshToken, refreshTokenExpiresIn, scope } = grant;
+  const lifetime = expiresIn ?? Math.round(lifetimeOf(document) / SECOND);
+  const orgId = ownerOf(accessToken)?.orgId;
+  return {
+    accessToken,
+    accessExpires: from + lifetime * SECOND,
+    lastRefresh: from,
+    lifetime,
+    ...(refreshToken !== undefined && { refreshToken }),
+    ...(refreshTokenExpiresIn !== undefined && { refreshExpires: from + refreshTokenExpiresIn * SECOND }),
+    ...(scope !== undefined && { scope }),
+    ...(orgId !== undefined && document.orgId === undefined && { orgId }),
+  };
+}
+
+/** The failures in a row: one of another kind, or with other credentials, begins a new row. */
+function streak(
+  before: Failure | undefined,
+  { code, permanent }: Pick<Refusal, "code" | "permanent">,
+  at: number,
+  inputs: string,
+): Failure {
+  const kind = (failure: { code: string; permanent: boolean }) =>
+    `${failure.permanent} ${failure.code === UNCHANGED_CODE}`;
+  const goesOn =
+    before !== undefined && before.inputs === inputs && kind(before) === kind({ code, permanent });
+  return goesOn
+    ? { ...before, count: before.count + 1, code, at }
+    : { count: 1, code, since: at, at, permanent, inputs };
+}
+
+const inputsAfter = (token: StoredToken, changes: Changes) =>
+  inputsOf({ ...token.snapshot.fields, ...changes });
+
+/** The document as it will be. */
+export function merged(document: TokenDocument, changes: Changes): TokenDocument {
+  const entries = Object.entries({ ...document, ...changes }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as TokenDocument;
+}

@@ -1,0 +1,153 @@
+/**
+ * The token document `tokens/{name}`. The first eight fields are those of Cisco's sample, same names and units,
+ * so that its documents work as they are.
+ */
+export interface TokenDocument {
+  clientId?: string;
+  clientSecret?: string;
+  redirectUri?: string;
+  accessToken?: string;
+  refreshToken?: string;
+  /** ms since epoch, as the two below. */
+  accessExpires?: number;
+  refreshExpires?: number;
+  lastRefresh?: number;
+  /** Seconds: `expires_in` of the last grant. */
+  lifetime?: number;
+  /** The scope that was granted. */
+  scope?: string;
+  /** The organization that owned the first grant. */
+  orgId?: string;
+  /** The scope asked for at consent. */
+  scopes?: string;
+  /** ms: when the refresher should next try. Absent while a refresh token is present: due now. */
+  refreshAt?: number;
+  /** Who is refreshing. Absent: nobody. */
+  lease?: Lease;
+  /** What went wrong last. Absent: all is well. */
+  failure?: Failure;
+  /** sha256 hex of the token's own passphrase. Absent: the shared ones open it. */
+  passphraseHash?: string;
+  /** An access token without refresh. */
+  static?: boolean;
+}
+
+/** The right to refresh one token until `expires` (ms, by the store's clock). */
+export interface Lease {
+  id: string;
+  expires: number;
+}
+
+export interface Failure {
+  /** Tries in a row that failed this way. */
+  count: number;
+  code: string;
+  /** ms: the first of them. */
+  since: number;
+  /** ms: the last of them. */
+  at: number;
+  /** True: Webex refused, or settings are missing, and only a person can help. */
+  permanent: boolean;
+  /** Hash of the credentials used; a different one makes the token due at once. */
+  inputs: string;
+}
+
+/** Fields to set; `undefined` deletes the field. */
+export type Changes = { [K in keyof TokenDocument]?: TokenDocument[K] | undefined };
+
+/** What a store holds, as it came out of it. */
+export type RawFields = Readonly<Record<string, unknown>>;
+
+const STRINGS = [
+  "clientId",
+  "clientSecret",
+  "redirectUri",
+  "accessToken",
+  "refreshToken",
+  "scope",
+  "orgId",
+  "scopes",
+  "passphraseHash",
+] as const satisfies readonly (keyof TokenDocument)[];
+
+const NUMBERS = [
+  "accessExpires",
+  "refreshExpires",
+  "lastRefresh",
+  "lifetime",
+  "refreshAt",
+] as const satisfies readonly (keyof TokenDocument)[];
+
+/**
+ * Reads a document as people type it: strings are trimmed, blank ones are absent, numbers may be strings.
+ * `mistyped` names the fields of a wrong kind; they are absent from `document`, so that one bad field never
+ * hides a live token.
+ */
+export function parseDocument(raw: RawFields): { document: TokenDocument; mistyped: string[] } {
+  const document: TokenDocument = {};
+  const mistyped: string[] = [];
+  const take = <K extends keyof TokenDocument>(
+    field: K,
+    read: (value: unknown) => TokenDocument[K] | undefined,
+  ) => {
+    const value = raw[field];
+    if (value === undefined || value === null || (typeof value === "string" && value.trim() === "")) return;
+    const parsed = read(value);
+    if (parsed === undefined) mistyped.push(field);
+    else document[field] = parsed;
+  };
+  for (const field of STRINGS) take(field, asString);
+  for (const field of NUMBERS) take(field, asNumber);
+  take("static", asBoolean);
+  take("lease", asLease);
+  take("failure", asFailure);
+  return { document, mistyped };
+}
+
+/** Why a store could not hold this name, or `undefined` when it can (Firestore's rules for document ids). */
+export function nameProblem(name: string): string | undefined {
+  if (name.trim() === "") return "the name is empty";
+  if (name !== name.trim()) return "the name begins or ends with a space";
+  if (name.includes("/")) return 'the name contains "/"';
+  if (name === "." || name === "..") return `the name is "${name}"`;
+  if (/^__.*__$/s.test(name)) return 'the name begins and ends with "__"';
+  if (!name.isWellFormed()) return "the name is not valid Unicode";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(name)) return "the name contains a control character";
+  if (Buffer.byteLength(name) > 1500) return "the name is longer than 1500 bytes";
+  return undefined;
+}
+
+const asString = (value: unknown) => (typeof value === "string" ? value.trim() : undefined);
+
+function asNumber(value: unknown): number | undefined {
+  const number = typeof value === "string" ? Number(value.trim()) : value;
+  return typeof number === "number" && Number.isFinite(number) && number >= 0 ? number : undefined;
+}
+
+function asBoolean(value: unknown): boolean | undefined {
+  if (value === true || value === "true") return true;
+  if (value === false || value === "false") return false;
+  return undefined;
+}
+
+function asLease(value: unknown): Lease | undefined {
+  const { id, expires } = fieldsOf(value);
+  const until = asNumber(expires);
+  return typeof id === "string" && until !== undefined ? { id, expires: until } : undefined;
+}
+
+function asFailure(value: unknown): Failure | undefined {
+  const fields = fieldsOf(value);
+  const count = asNumber(fields.count);
+  const since = asNumber(fields.since);
+  const at = asNumber(fields.at);
+  if (count === undefined || since === undefined || at === undefined) return undefined;
+  const { code, inputs } = fields;
+  if (typeof code !== "string" || typeof inputs !== "string") return undefined;
+  return { count, code, since, at, permanent: fields.permanent === true, inputs };
+}
+
+/** The fields of an object; none for anything else. */
+export const fieldsOf = (value: unknown): RawFields =>
+  typeof value === "object" && value !== null ? (value as RawFields) : {};

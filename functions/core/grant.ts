@@ -1,0 +1,139 @@
+import { fieldsOf } from "./document.ts";
+import { MINUTE, SECOND } from "./time.ts";
+
+/** What Webex grants (RFC 6749 §5.1). Everything but the access token may be missing or null. */
+export interface Grant {
+  accessToken: string;
+  /** Seconds, counted from the start of the request. */
+  expiresIn?: number;
+  refreshToken?: string;
+  /** Seconds. */
+  refreshTokenExpiresIn?: number;
+  scope?: string;
+}
+
+/** Why there is no grant. `code` names it in logs and in `failure.code`; it never holds text from outside. */
+export interface Refusal {
+  code: string;
+  /** True: asking again with the same credentials will not help. */
+  permanent: boolean;
+  /** ms that Webex asked to wait (`Retry-After`). */
+  retryAfter?: number;
+}
+
+export type Verdict = { grant: Grant; refusal?: never } | { refusal: Refusal; grant?: never };
+
+/** An answer of the token endpoint as it arrived; or why none did. */
+export type EndpointAnswer =
+  | { status: number; retryAfter?: string; body: string }
+  | { error: "timeout" | "network" };
+
+/** The token endpoint of Webex. It sends; `judge` decides what the answer means. */
+export interface TokenEndpoint {
+  /** Authorization code → tokens (RFC 6749 §4.1.3). */
+  exchange(request: ExchangeRequest): Promise<EndpointAnswer>;
+  /** Refresh token → tokens (RFC 6749 §6). `patient`: nobody waits, a dropped request may be sent once more. */
+  refresh(request: RefreshRequest, patient: boolean): Promise<EndpointAnswer>;
+}
+
+export interface RefreshRequest {
+  clientId: string;
+  clientSecret: string;
+  refreshToken: string;
+}
+
+export interface ExchangeRequest {
+  clientId: string;
+  clientSecret: string;
+  redirectUri: string;
+  code: string;
+  /** PKCE (RFC 7636 §4.5); absent: the state was made without. */
+  verifier?: string;
+}
+
+/**
+ * What an answer of the token endpoint means. Only a JSON refusal with 400 or 401 is final, whichever of Webex's
+ * two shapes it has; a blip must never be taken for death (an HTML page, a redirect, 403, 5xx: all transient).
+ */
+export function judge(answer: EndpointAnswer, now: number): Verdict {
+  if ("error" in answer) return refused(answer.error);
+  const { status } = answer;
+  const body = jsonOf(answer.body);
+  if (status === 429) return refused("rate_limited", retryAfterOf(answer.retryAfter, now) ?? 0);
+  if (status === 200) return body === undefined ? refused("not_json") : judgeGrant(body);
+  const retryAfter = retryAfterOf(answer.retryAfter, now);
+  if ((status === 400 || status === 401) && body !== undefined)
+    return { refusal: { code: errorCode(body, status), permanent: true } };
+  return refused(`http_${status}`, retryAfter);
+}
+
+/** Seconds or an HTTP date (RFC 9110 §10.2.3) → ms. `undefined`: absent or, as Webex sends at times, nonsense. */
+export function retryAfterOf(header: string | undefined, now: number): number | undefined {
+  const value = header?.trim();
+  if (value === undefined || value === "") return undefined;
+  if (/^\d+$/.test(value)) return Number(value) * SECOND;
+  // "rand(30),add(30)" was seen in public code: a template that nobody filled in. It means 30 to 60 s.
+  if (/^rand\(\d+\)/.test(value)) return MINUTE;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** The organization and cluster written into an access token, where its third part is an organization's id. */
+export function ownerOf(accessToken: string): { orgId: string; cluster: string } | undefined {
+  const [, cluster, orgId] = accessToken.split("_");
+  if (cluster === undefined || orgId === undefined || !UUID.test(orgId)) return undefined;
+  return { orgId: orgId.toLowerCase(), cluster };
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+function judgeGrant(body: Record<string, unknown>): Verdict {
+  const accessToken = textOf(body.access_token);
+  if (accessToken === undefined) return refused("no_access_token");
+  const expiresIn = secondsOf(body.expires_in);
+  // A token that is born dead would be served by nobody and refreshed by everybody.
+  if (expiresIn !== undefined && expiresIn <= 0) return refused("no_lifetime");
+  const refreshToken = textOf(body.refresh_token);
+  const refreshTokenExpiresIn = secondsOf(body.refresh_token_expires_in);
+  const scope = textOf(body.scope);
+  return {
+    grant: {
+      accessToken,
+      ...(expiresIn !== undefined && { expiresIn }),
+      ...(refreshToken !== undefined && { refreshToken }),
+      ...(refreshTokenExpiresIn !== undefined && { refreshTokenExpiresIn }),
+      ...(scope !== undefined && { scope }),
+    },
+  };
+}
+
+const refused = (code: string, retryAfter?: number): Verdict => ({
+  refusal: { code, permanent: false, ...(retryAfter !== undefined && { retryAfter }) },
+});
+
+function jsonOf(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) || typeof value !== "object" || value === null ? undefined : fieldsOf(value);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The identity broker's `error`, where it looks like one (RFC 6749 §5.2); else the status. Text is never kept. */
+function errorCode(body: Record<string, unknown>, status: number): string {
+  const { error } = body;
+  return typeof error === "string" && /^[a-z_]{1,40}$/.test(error) ? error : `http_${status}`;
+}
+
+/** A token as it can travel in a header (RFC 6750 §2.1); `undefined` where there is none. */
+function textOf(value: unknown): string | undefined {
+  const text = typeof value === "string" ? value.trim() : "";
+  return /^[\x20-\x7e]+$/.test(text) ? text : undefined;
+}
+
+function secondsOf(value: unknown): number | undefined {
+  if (typeof value === "string" && value.trim() === "") return undefined;
+  const seconds = typeof value === "string" ? Number(value) : value;
+  return typeof seconds === "number" && Number.isFinite(seconds) ? seconds : undefined;
+}

@@ -1,0 +1,236 @@
+import { nameProblem } from "./document.ts";
+import { ownerOf } from "./grant.ts";
+import type { Log } from "./log.ts";
+import { admit, type Caller, identify, type Passphrases } from "./passphrase.ts";
+import type { Outcome } from "./refresh.ts";
+import { Problem, type Reply, type Request, seconds, single } from "./reply.ts";
+import type { Runtime } from "./runtime.ts";
+import { needText } from "./state.ts";
+import type { StoredToken, TokenReader } from "./store.ts";
+import {
+  type AskByHash,
+  askFor,
+  type Decision,
+  decide,
+  lifeOf,
+  SECOND,
+  secondsUntil,
+  sha256,
+} from "./time.ts";
+
+/** Asks the refresher for one token. Throws where it did not answer; nobody who stops waiting ever aborts it. */
+export type AskRefresher = (name: string, ask: AskByHash) => Promise<Outcome>;
+
+export interface Lookup {
+  reader: TokenReader;
+  askRefresher: AskRefresher;
+  passphrases: Passphrases;
+  runtime: Runtime;
+  log: Log;
+  /** ms: upper bound of the threshold. */
+  threshold: number;
+  /** Where `/init` and `/callback` are sent on to. `undefined`: they are not known here. */
+  setupUrl?: string | undefined;
+  /** Take any method for a GET, as Cisco's sample does. */
+  anyMethod?: boolean;
+}
+
+/** Flow Designer gives up after 2 s: with a live token in hand, everything else must end before. */
+const HELD_DEADLINE = 1.6 * SECOND;
+/** Of that, what is kept for reading the new token. */
+const READ_AGAIN = 200;
+/** After an ask that did not help, held tokens are answered at once for this long. */
+const BRAKE = 10 * SECOND;
+const POLL = 300;
+const WAIT = { usual: 8, most: 20 };
+const MIN_TTL_MOST = 90 * 24 * 60 * 60;
+const TRY_AGAIN = 5;
+
+/** Makes the handler of `GET /?name=`. */
+export function makeLookup(lookup: Lookup): (request: Request) => Promise<Reply> {
+  const asker = makeAsker(lookup);
+  return async (request) => {
+    const elsewhere = route(request, lookup);
+    if (elsewhere !== undefined) return elsewhere;
+    const wanted = parse(request);
+    const caller = await identify(request, lookup.passphrases);
+    const reading = { wanted, caller, asker, lookup, started: lookup.runtime.now() };
+    const { token, decision, lives } = await read(reading);
+    if (decision.act === "answer") return tokenReply(token, reading);
+    return lives ? serveBetter(token, decision, reading) : waitForToken(reading);
+  };
+}
+
+/** What is not a lookup: `undefined` for all that is, whatever the path. */
+function route({ method, path, query }: Request, { setupUrl, anyMethod }: Lookup): Reply | undefined {
+  if (path === "/health") return { status: 200, body: { status: "200" } };
+  if (path === "/init" || path === "/callback") {
+    if (setupUrl === undefined) throw new Problem("not_found", `${path} is served by the setup function`);
+    const search = query.size > 0 ? `?${query}` : "";
+    return { status: 307, headers: { location: `${setupUrl}${path}${search}` }, body: "" };
+  }
+  if (anyMethod || method === "GET" || method === "HEAD") return undefined;
+  throw new Problem("wrong_method", `ask with GET, not ${method}`);
+}
+
+interface Wanted {
+  name: string;
+  ask: AskByHash;
+  /** ms to wait at most when nothing valid is held. */
+  wait: number;
+  details: boolean;
+}
+
+function parse({ query, headers }: Request): Wanted {
+  const name = single(query, "name")?.trim();
+  if (name === undefined || name === "") throw new Problem("no_name", 'no token name: ask with "?name=NAME"');
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw new Problem("bad_request", `no token can have this name: ${problem}`);
+  const minTtl = seconds(query, "minTtl", MIN_TTL_MOST);
+  const wait = seconds(query, "wait", WAIT.most) ?? WAIT.usual;
+  const rejected = headers["x-token-rejected"]?.trim().replace(/^Bearer\s+/i, "");
+  const ask: AskByHash = {
+    by: "reader",
+    ...(minTtl !== undefined && { minTtl }),
+    ...(rejected && { ifToken: sha256(rejected) }),
+  };
+  return { name, ask, wait: wait * SECOND, details: single(query, "details") === "true" };
+}
+
+interface Reading {
+  wanted: Wanted;
+  caller: Caller;
+  asker: Asker;
+  lookup: Lookup;
+  /** ms. */
+  started: number;
+}
+
+interface Read {
+  token: StoredToken;
+  decision: Decision;
+  /** The token has life left. */
+  lives: boolean;
+}
+
+/** Reads and judges. Throws the problem that this caller is to be told, `StoreUnavailable` included. */
+async function read({ wanted, caller, lookup }: Reading): Promise<Read> {
+  const { name, ask } = wanted;
+  const token = await lookup.reader.read(name);
+  // Who has not shown a shared passphrase learns nothing about which names exist.
+  if (token === undefined && caller.shared)
+    throw new Problem("not_found", `there is no token "${name}": "tokens list" shows which there are`);
+  admit(caller, token?.document.passphraseHash);
+  if (token === undefined) throw new Problem("not_found", `there is no token "${name}"`);
+  const now = lookup.runtime.now() + token.ahead;
+  const decision = decide(token, askFor(ask, token.document), now, lookup.threshold);
+  if (decision.act === "refuse") throw new Problem("needs_person", needText(token, decision.need));
+  return { token, decision, lives: lifeOf(token.document, now) > 0 };
+}
+
+/** A live token is held: it is answered in any case, a better one if it comes before the deadline. */
+async function serveBetter(held: StoredToken, decision: Decision, reading: Reading): Promise<Reply> {
+  const { wanted, asker, lookup, started } = reading;
+  if (decision.act === "refresh" && asker.ready()) {
+    const left = () => started + HELD_DEADLINE - lookup.runtime.now();
+    await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
+    const again = await within(left(), quietly(read(reading)), lookup.runtime);
+    if (again?.lives) return tokenReply(again.token, reading);
+  }
+  return tokenReply(held, reading);
+}
+
+/** Nothing valid is held: asks, and reads until a live token is there, or waiting is of no use any more. */
+async function waitForToken(reading: Reading): Promise<Reply> {
+  const { wanted, asker, lookup, started } = reading;
+  const { runtime } = lookup;
+  const deadline = started + wanted.wait;
+  for (;;) {
+    const { token, decision, lives } = await read(reading);
+    if (lives) return tokenReply(token, reading);
+    let until = decision.act === "wait" && !decision.leased ? decision.until - token.ahead : 0;
+    let pause = POLL;
+    if (decision.act === "refresh") {
+      const outcome = await asker.ask(wanted.name, wanted.ask, deadline - runtime.now());
+      if (outcome?.outcome === "refreshed") continue;
+      if (outcome?.outcome === "deferred") until = outcome.until;
+      if (outcome === undefined) pause = SECOND;
+    }
+    if (Math.max(until, runtime.now() + pause) > deadline) throw nothingYet(token, until, runtime.now());
+    await runtime.sleep(pause);
+  }
+}
+
+function nothingYet(token: StoredToken, until: number, now: number): Problem {
+  const code = token.document.failure?.code;
+  const why = code === undefined ? "it is being refreshed" : `the last refresh failed (${code})`;
+  return new Problem(
+    "nothing_yet",
+    `token "${token.name}" has ended and there is no new one yet: ${why}; try again`,
+    until > now ? secondsUntil(until, now) : TRY_AGAIN,
+  );
+}
+
+function tokenReply(token: StoredToken, { wanted, lookup }: Reading): Reply {
+  const { accessToken = "", scope } = token.document;
+  const life = lifeOf(token.document, lookup.runtime.now() + token.ahead);
+  const expiresIn = Math.floor(life / SECOND);
+  const owner = ownerOf(accessToken);
+  const unchanged = wanted.ask.ifToken === sha256(accessToken);
+  return {
+    status: 200,
+    headers: {
+      "x-token-expires-in": String(expiresIn),
+      ...(unchanged && { "x-token-unchanged": "true" }),
+    },
+    body: {
+      status: "200",
+      token: accessToken,
+      ...(wanted.details && { expiresIn, orgId: owner?.orgId, cluster: owner?.cluster, scope }),
+    },
+  };
+}
+
+interface Asker {
+  /** False for a while after an ask that did not help. */
+  ready(): boolean;
+  /** `undefined`: no answer within `patience` ms. Never throws. */
+  ask(name: string, ask: AskByHash, patience: number): Promise<Outcome | undefined>;
+}
+
+/** One ask per name at a time: whoever comes meanwhile waits for the same answer. */
+function makeAsker({ askRefresher, runtime, log }: Lookup): Asker {
+  const underWay = new Map<string, Promise<Outcome | undefined>>();
+  let brakedUntil = 0;
+  const brake = (until: number) => {
+    brakedUntil = Math.min(until, runtime.now() + BRAKE);
+  };
+  const start = (name: string, ask: AskByHash) =>
+    askRefresher(name, ask)
+      .then((outcome) => {
+        if (outcome.outcome === "deferred") brake(outcome.until);
+        return outcome;
+      })
+      .catch((): undefined => {
+        brake(Number.POSITIVE_INFINITY);
+        log("lookup.refresher_failed", { token: name });
+      })
+      .finally(() => underWay.delete(name));
+  return {
+    ready: () => runtime.now() >= brakedUntil,
+    async ask(name, ask, patience) {
+      const running = underWay.get(name) ?? start(name, ask);
+      underWay.set(name, running);
+      const outcome = await within(patience, running, runtime);
+      if (outcome === undefined) brake(Number.POSITIVE_INFINITY);
+      return outcome;
+    },
+  };
+}
+
+/** What the work gives within `ms`, else `undefined`; the work goes on. */
+const within = <T>(ms: number, work: Promise<T>, runtime: Runtime): Promise<T | undefined> =>
+  Promise.race([work, runtime.sleep(Math.max(0, ms)).then(() => undefined)]);
+
+/** A second look that fails is no reason to withhold what the first one found. */
+const quietly = <T>(work: Promise<T>): Promise<T | undefined> => work.catch(() => undefined);

@@ -1,0 +1,198 @@
+import { afterGrant, afterRefusal } from "./changes.ts";
+import type { Changes, Lease } from "./document.ts";
+import { judge, type RefreshRequest, type TokenEndpoint, type Verdict } from "./grant.ts";
+import type { Log } from "./log.ts";
+import type { Runtime } from "./runtime.ts";
+import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
+import { type AskByHash, askFor, type Decision, decide, LEASE_TIME, LONGEST_RETRY_AFTER } from "./time.ts";
+
+export interface Refresher {
+  store: TokenStore;
+  endpoint: TokenEndpoint;
+  runtime: Runtime;
+  log: Log;
+  /** ms: upper bound of the threshold. */
+  threshold: number;
+  /** Shared by all that this process refreshes: nobody asks Webex before `until` (ms), because it said so (429). */
+  hold: { until: number };
+}
+
+/** What became of one token. Instants are ms. */
+export type Outcome =
+  | { outcome: "refreshed" }
+  /** Webex answered with the token it was meant to replace. */
+  | { outcome: "unchanged" }
+  /** Nothing to do. */
+  | { outcome: "fresh" }
+  | { outcome: "deferred"; until: number }
+  /** Somebody else is refreshing it. */
+  | { outcome: "leased"; until: number }
+  | { outcome: "failed"; code: string; permanent: boolean }
+  /** A consent or a changed secret came in between, and wins. */
+  | { outcome: "discarded" }
+  /** Webex granted, but the store could not be written. */
+  | { outcome: "unsaved" }
+  | { outcome: "missing" };
+
+/** How often a claim that lost a race is tried anew before the winner is believed. */
+const CLAIMS = 5;
+const SAVE_PAUSE = 250;
+
+/**
+ * Refreshes one token if it wants that: at most one request to Webex per token at a time, over all instances.
+ * `known`: the token as it was just read, where it was; it saves a read.
+ */
+export async function refresh(
+  name: string,
+  ask: AskByHash,
+  refresher: Refresher,
+  known?: StoredToken,
+): Promise<Outcome> {
+  const claim = await claimLease(name, ask, refresher, known);
+  if ("outcome" in claim) return claim;
+  const { store, runtime, log, threshold } = refresher;
+  const { token } = claim;
+  const from = runtime.now() + token.ahead;
+  const verdict = await askWebex(token, ask.by === "sweep", refresher);
+  const asked = { from, until: runtime.now() + token.ahead };
+
+  if (verdict.refusal?.code === "rate_limited")
+    refresher.hold.until = runtime.now() + Math.min(verdict.refusal.retryAfter ?? 0, LONGEST_RETRY_AFTER);
+  const changes = verdict.grant
+    ? afterGrant(token, verdict.grant, asked, threshold)
+    : afterRefusal(token, verdict.refusal, asked.until);
+  const saved = await save(claim, changes, store, runtime);
+  return report(name, saved, changes, verdict, log);
+}
+
+function report(name: string, saved: Saved, changes: Changes, { refusal }: Verdict, log: Log): Outcome {
+  const details = { token: name, count: changes.failure?.count };
+  if (refusal !== undefined) {
+    const { code, permanent } = refusal;
+    const news = permanent && saved === "saved" && changes.failure?.count === 1;
+    log(news ? "refresh.refused" : "refresh.failed", { ...details, code, permanent });
+    return { outcome: "failed", code, permanent };
+  }
+  if (saved !== "saved") {
+    log(saved === "unsaved" ? "refresh.unsaved" : "refresh.discarded", details);
+    return { outcome: saved };
+  }
+  const unchanged = changes.failure !== undefined;
+  log(unchanged ? "refresh.unchanged" : "refresh.done", { ...details, lifetime: changes.lifetime });
+  return { outcome: unchanged ? "unchanged" : "refreshed" };
+}
+
+interface Claim {
+  token: StoredToken;
+  lease: Lease;
+  /** The version that our lease made: whatever is written under it is newer than nothing else. */
+  version: string;
+}
+
+async function claimLease(
+  name: string,
+  ask: AskByHash,
+  refresher: Refresher,
+  known?: StoredToken,
+): Promise<Claim | Outcome> {
+  const { store, runtime, threshold, hold } = refresher;
+  const id = runtime.secret();
+  for (let attempt = 0; attempt < CLAIMS; attempt++) {
+    const token = attempt === 0 && known !== undefined ? known : await store.read(name);
+    if (token === undefined) return { outcome: "missing" };
+    const { lease } = token.document;
+    if (lease?.id === id) return { token, lease, version: token.version };
+    const now = runtime.now() + token.ahead;
+    const decision = decide(token, askFor(ask, token.document), now, threshold);
+    if (decision.act !== "refresh") return passOver(token, decision, store);
+    if (hold.until > runtime.now()) return { outcome: "deferred", until: hold.until };
+    const claimed = await writeLease(token, { id, expires: now + LEASE_TIME }, store);
+    if (claimed !== undefined) return claimed;
+  }
+  return { outcome: "leased", until: runtime.now() + LEASE_TIME };
+}
+
+/** `undefined`: the race was lost, or the write timed out and may have landed; the next read tells. */
+async function writeLease(token: StoredToken, lease: Lease, store: TokenStore): Promise<Claim | undefined> {
+  try {
+    const version = await store.update(token.name, { lease }, token.version);
+    return version === undefined ? undefined : { token, lease, version };
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    return undefined;
+  }
+}
+
+async function passOver(
+  token: StoredToken,
+  decision: Exclude<Decision, { act: "refresh" }>,
+  store: TokenStore,
+): Promise<Outcome> {
+  const { refreshAt, refreshToken } = token.document;
+  // Without a refresh token it would come up in every sweep for ever (somebody emptied the field by hand).
+  if (refreshAt !== undefined && refreshToken === undefined)
+    await store.update(token.name, { refreshAt: undefined }, token.version);
+  switch (decision.act) {
+    case "answer":
+      return { outcome: "fresh" };
+    case "wait":
+      return { outcome: decision.leased ? "leased" : "deferred", until: decision.until };
+    case "refuse":
+      return {
+        outcome: "failed",
+        code: token.document.failure?.code ?? decision.need,
+        permanent: true,
+      };
+  }
+}
+
+async function askWebex(token: StoredToken, patient: boolean, refresher: Refresher): Promise<Verdict> {
+  const credentials = credentialsOf(token);
+  if ("missing" in credentials) return { refusal: { code: credentials.missing, permanent: true } };
+  return judge(await refresher.endpoint.refresh(credentials, patient), refresher.runtime.now());
+}
+
+function credentialsOf({ document, mistyped }: StoredToken): RefreshRequest | { missing: string } {
+  const { clientId, clientSecret, refreshToken } = document;
+  const lack = (field: string) => ({
+    missing: `${mistyped.includes(field) ? "mistyped" : "missing"}_${field}`,
+  });
+  if (clientId === undefined) return lack("clientId");
+  if (clientSecret === undefined) return lack("clientSecret");
+  if (refreshToken === undefined) return lack("refreshToken");
+  return { clientId, clientSecret, refreshToken };
+}
+
+/**
+ * Writes what Webex said, and drops the lease. Where the document moved: it is written again only while our lease and
+ * the very credentials that we sent are still there. Where the store does not answer: until the lease runs out.
+ */
+async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: Runtime): Promise<Saved> {
+  const { token, lease } = claim;
+  let version: string | undefined = claim.version;
+  for (;;) {
+    try {
+      if (version !== undefined && (await store.update(token.name, changes, version)) !== undefined)
+        return "saved";
+      const current = await store.read(token.name);
+      if (current?.document.lease?.id !== lease.id) {
+        const landed =
+          changes.accessToken !== undefined && current?.document.accessToken === changes.accessToken;
+        return landed ? "saved" : "discarded";
+      }
+      if (current.inputs !== token.inputs) {
+        await store.update(token.name, { lease: undefined }, current.version);
+        return "discarded";
+      }
+      version = current.version;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (runtime.now() + token.ahead + SAVE_PAUSE >= lease.expires) return "unsaved";
+      // The write may have landed: look before writing again.
+      version = undefined;
+      await runtime.sleep(SAVE_PAUSE);
+    }
+  }
+}
+
+type Saved = "saved" | "discarded" | "unsaved";

@@ -1,0 +1,8 @@
+/** Time and chance, passed in so that tests can turn them. */
+export interface Runtime {
+  /** ms since epoch. */
+  now(): number;
+  sleep(ms: number): Promise<void>;
+  /** 256 random bits, base64url. */
+  secret(): string;
+}

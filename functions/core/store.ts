@@ -1,0 +1,135 @@
+import { type Changes, parseDocument, type RawFields, type TokenDocument } from "./document.ts";
+import { type Judged, sha256 } from "./time.ts";
+
+/** The collections of the store, each a set of documents by id. */
+export type Collection = "tokens" | "authorizations" | "status";
+
+/** A document as it stood in the store. */
+export interface Snapshot {
+  id: string;
+  fields: RawFields;
+  /** Moves with every write. Opaque: only equality means anything. */
+  version: string;
+  /** ms, the store's own clock at the read. */
+  readAt: number;
+  /** ms, the store's own clock at the last write. */
+  writtenAt: number;
+}
+
+export interface DocumentReader {
+  /** `undefined`: no such document. Throws `StoreUnavailable` where the store did not answer. */
+  read(collection: Collection, id: string): Promise<Snapshot | undefined>;
+}
+
+/**
+ * What a store must do to stand behind this service: conditional writes of single documents. No transaction, no
+ * lock. Every method throws `StoreUnavailable` where the outcome is unknown; a write may have landed all the same.
+ */
+export interface DocumentStore extends DocumentReader {
+  /** The version, or `undefined` where a document of this id exists. A `Date` is kept as an instant. */
+  create(collection: Collection, id: string, fields: RawFields): Promise<string | undefined>;
+  /** Sets the named fields (`undefined` deletes one); `undefined` where the version has moved or nothing is there. */
+  update(collection: Collection, id: string, fields: RawFields, version: string): Promise<string | undefined>;
+  /** False where there was nothing to remove. */
+  remove(collection: Collection, id: string): Promise<boolean>;
+  /** Documents whose `field` is at most `until`, by that field, then by id; after `after` where given. */
+  upTo(query: UpTo, limit: number, after?: Snapshot): Promise<Snapshot[]>;
+  /** How many documents `upTo` would give after `after`. */
+  count(query: UpTo, after?: Snapshot): Promise<number>;
+  /** All documents by id, `limit` at a time. */
+  list(collection: Collection, limit: number, after?: string): Promise<Snapshot[]>;
+  close(): Promise<void>;
+}
+
+export interface UpTo {
+  collection: Collection;
+  field: "refreshAt";
+  until: number;
+}
+
+/** The store did not answer, or not in time: whether a write landed is unknown. Holds no detail that could leak. */
+export class StoreUnavailable extends Error {
+  override name = "StoreUnavailable";
+}
+
+/** A token as it stood in the store. */
+export interface StoredToken extends Judged {
+  name: string;
+  document: TokenDocument;
+  /** Fields of a wrong kind: absent from `document`. */
+  mistyped: string[];
+  version: string;
+  /** ms, the store's clock, as the one below. */
+  writtenAt: number;
+  /**
+   * ms by which the store's clock is ahead of this machine's: documents are judged by `now() + ahead`, so that two
+   * machines whose clocks disagree still agree on what lives.
+   */
+  ahead: number;
+  snapshot: Snapshot;
+}
+
+export interface TokenReader {
+  /** `undefined`: no such token. Throws `StoreUnavailable`. */
+  read(name: string): Promise<StoredToken | undefined>;
+}
+
+/** Tokens over a store of documents. */
+export interface TokenStore extends TokenReader {
+  /** False where a token of this name exists. */
+  create(name: string, document: TokenDocument): Promise<boolean>;
+  /** The new version, or `undefined` where the document has moved since `version`: nothing was written. */
+  update(name: string, changes: Changes, version: string): Promise<string | undefined>;
+  remove(name: string): Promise<boolean>;
+  /** Tokens with `refreshAt ≤ until`, the longest overdue first. */
+  due(until: number, limit: number, after?: StoredToken): Promise<StoredToken[]>;
+  countDue(until: number, after?: StoredToken): Promise<number>;
+  /** Every token by name, in pages. */
+  pages(limit: number): AsyncGenerator<StoredToken[]>;
+  /** Where authorizations and the state of the service are kept. */
+  documents: DocumentStore;
+}
+
+/** `now` is this machine's clock, in ms. */
+export const tokenReader = (documents: DocumentReader, now: () => number): TokenReader => ({
+  async read(name) {
+    const snapshot = await documents.read("tokens", name);
+    return snapshot && tokenOf(snapshot, now());
+  },
+});
+
+/** `now` is this machine's clock, in ms. */
+export function tokenStore(documents: DocumentStore, now: () => number): TokenStore {
+  const tokensOf = (snapshots: Snapshot[]) => snapshots.map((snapshot) => tokenOf(snapshot, now()));
+  const due = (until: number): UpTo => ({ collection: "tokens", field: "refreshAt", until });
+  return {
+    ...tokenReader(documents, now),
+    documents,
+    create: async (name, document) => (await documents.create("tokens", name, { ...document })) !== undefined,
+    update: (name, changes, version) => documents.update("tokens", name, { ...changes }, version),
+    remove: (name) => documents.remove("tokens", name),
+    due: async (until, limit, after) => tokensOf(await documents.upTo(due(until), limit, after?.snapshot)),
+    countDue: (until, after) => documents.count(due(until), after?.snapshot),
+    async *pages(limit) {
+      let after: string | undefined;
+      for (;;) {
+        const page: Snapshot[] = await documents.list("tokens", limit, after);
+        if (page.length > 0) yield tokensOf(page);
+        if (page.length < limit) return;
+        after = page.at(-1)?.id;
+      }
+    },
+  };
+}
+
+function tokenOf(snapshot: Snapshot, now: number): StoredToken {
+  const { id: name, fields, version, readAt, writtenAt } = snapshot;
+  const ahead = readAt - now;
+  return { name, ...parseDocument(fields), inputs: inputsOf(fields), version, ahead, writtenAt, snapshot };
+}
+
+/** Hash of the credentials as they are stored: another one means that somebody changed them. */
+export function inputsOf({ clientId, clientSecret, refreshToken }: RawFields): string {
+  const text = JSON.stringify([clientId, clientSecret, refreshToken].map((value) => value ?? null));
+  return sha256(text);
+}

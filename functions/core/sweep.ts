@@ -1,0 +1,102 @@
+import { type Outcome, type Refresher, refresh } from "./refresh.ts";
+import { recordSweep } from "./status.ts";
+import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
+import { SECOND } from "./time.ts";
+
+/** What one sweep did. A type, not an interface: it goes into a log line and into the store as it is. */
+export type Sweep = {
+  /** Tokens found due. */
+  due: number;
+  refreshed: number;
+  failed: number;
+  /** Passed over: fresh by now, in another's hands, or held back. */
+  deferred: number;
+  /** Due and not reached: the next sweep goes on with them. */
+  remaining: number;
+  /** How long the longest waiting token had been due when the sweep began. */
+  overdueSeconds: number;
+  elapsedMs: number;
+};
+
+export interface Sweeper extends Refresher {
+  /** How many tokens are refreshed at a time. */
+  concurrency: number;
+  /** Runs work as soon as one of the process's `concurrency` places is free. */
+  limit<T>(work: () => Promise<T>): Promise<T>;
+  /** ms the caller waits for a sweep; no token is taken up after four fifths of that. */
+  deadline: number;
+}
+
+const PAGE = 500;
+
+/**
+ * Refreshes every token that is due, the longest overdue first. Overlapping sweeps are harmless: leases decide.
+ * Throws `StoreUnavailable` where what is due can't be found out.
+ */
+export async function sweep(sweeper: Sweeper): Promise<Sweep> {
+  const { store, runtime, limit, concurrency, deadline, log, hold } = sweeper;
+  const started = runtime.now();
+  const counts = { due: 0, refreshed: 0, failed: 0, deferred: 0 };
+  const queue = dueTokens(store, started);
+  let first: StoredToken | undefined;
+  let last: StoredToken | undefined;
+  let stopped = false;
+  const mayGoOn = () => !stopped && runtime.now() < started + deadline * 0.8 && hold.until <= runtime.now();
+
+  const work = async () => {
+    while (mayGoOn()) {
+      const { value: token, done } = await queue.next();
+      if (done) return;
+      first ??= token;
+      last = token;
+      counts.due++;
+      const outcome = await limit(() => refreshDue(token, sweeper));
+      counts[KIND[outcome.outcome]]++;
+      if (outcome.outcome === "failed" && outcome.code === "rate_limited") stopped = true;
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, work));
+
+  const remaining = mayGoOn() ? 0 : await store.countDue(started, last);
+  const overdueSeconds = Math.round((started - (first?.document.refreshAt ?? started)) / SECOND);
+  const summary = { ...counts, remaining, overdueSeconds, elapsedMs: runtime.now() - started };
+  log("sweep.done", summary);
+  await recordSweep(summary, runtime.now(), store.documents);
+  return summary;
+}
+
+const KIND: Record<Outcome["outcome"], "refreshed" | "failed" | "deferred"> = {
+  refreshed: "refreshed",
+  unchanged: "deferred",
+  fresh: "deferred",
+  deferred: "deferred",
+  leased: "deferred",
+  discarded: "deferred",
+  missing: "deferred",
+  failed: "failed",
+  unsaved: "failed",
+};
+
+/** One token that can't be read or written must not keep the others from being refreshed. */
+async function refreshDue(token: StoredToken, sweeper: Sweeper): Promise<Outcome> {
+  try {
+    return await refresh(token.name, { by: "sweep" }, sweeper, token);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    sweeper.log("store.unavailable", { token: token.name });
+    return { outcome: "failed", code: "store_unavailable", permanent: false };
+  }
+}
+
+/** What is due, page by page; the next page is fetched while this one is worked on. */
+async function* dueTokens(store: TokenStore, until: number) {
+  let page = store.due(until, PAGE);
+  for (;;) {
+    const tokens = await page;
+    const next = tokens.length === PAGE ? store.due(until, PAGE, tokens.at(-1)) : undefined;
+    next?.catch(() => "reported when its turn comes");
+    yield* tokens;
+    if (next === undefined) return;
+    page = next;
+  }
+}

@@ -1,0 +1,182 @@
+import { createHash } from "node:crypto";
+import type { Failure, TokenDocument } from "./document.ts";
+
+/** All arithmetic of token lifetimes, and `decide`, the only judge. Pure: every instant comes in, in ms. */
+
+export const SECOND = 1000;
+export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+/** Upper bound of the threshold unless the operator sets another. */
+export const DEFAULT_THRESHOLD = 2 * HOUR;
+/** What a contact-centre access token lives when nobody says (webex.md: 43,199 s). */
+const DEFAULT_LIFETIME = 12 * HOUR;
+/** How long the right to refresh lasts: longer than Webex may take (8 s, once repeated) and the write after it. */
+export const LEASE_TIME = 30 * SECOND;
+/** `Retry-After` is obeyed up to this. */
+export const LONGEST_RETRY_AFTER = 10 * MINUTE;
+
+const FORCED_GAP = 30 * SECOND;
+const TRANSIENT = { first: 30 * SECOND, most: 10 * MINUTE };
+const UNCHANGED = { first: MINUTE, most: 10 * MINUTE };
+const PERMANENT = [10 * MINUTE, HOUR, 6 * HOUR, DAY];
+/** Less life than this is no life: `x-token-expires-in` would say 0. */
+const SHORTEST_LIFE = SECOND;
+
+/** `failure.code` of a refresh that was answered with the very token it was meant to replace. */
+export const UNCHANGED_CODE = "unchanged";
+
+/** ms that an access token lives when fresh. */
+export function lifetimeOf(document: TokenDocument): number {
+  const { lifetime, accessExpires, lastRefresh } = document;
+  if (lifetime !== undefined && lifetime > 0) return lifetime * SECOND;
+  const lived = (accessExpires ?? 0) - (lastRefresh ?? 0);
+  return accessExpires !== undefined && lastRefresh !== undefined && lived > 0 ? lived : DEFAULT_LIFETIME;
+}
+
+/** ms of life below which a read asks for a refresh. */
+export function thresholdOf(document: TokenDocument, upperBound: number): number {
+  return Math.min(upperBound, lifetimeOf(document) / 2);
+}
+
+/** ms of life that the held access token has left; 0 when there is none. */
+export function lifeOf(document: TokenDocument, now: number): number {
+  const { accessToken, accessExpires } = document;
+  if (accessToken === undefined || accessExpires === undefined) return 0;
+  const life = accessExpires - now;
+  return life >= SHORTEST_LIFE ? life : 0;
+}
+
+/**
+ * When the refresher should next try after a good refresh: ahead of every reader, spread by the token's name so
+ * that tokens made together are not refreshed together, and once at the latest a day before the refresh token ends.
+ */
+export function scheduleOf(name: string, document: TokenDocument, now: number, threshold: number): number {
+  const lifetime = lifetimeOf(document);
+  const lead = Math.min(30 * MINUTE, lifetime / 8);
+  const jitter = lead * fractionOf(name);
+  const byAccess = (document.accessExpires ?? now) - thresholdOf(document, threshold) - lead - jitter;
+  const lastDay = (document.refreshExpires ?? Number.POSITIVE_INFINITY) - DAY;
+  return Math.round(lastDay > now ? Math.min(byAccess, lastDay) : byAccess);
+}
+
+/** ms to wait after this failure; with jitter, so that tokens that failed together do not return together. */
+export function backoffOf(
+  name: string,
+  failure: Pick<Failure, "count" | "permanent" | "code">,
+  lifetime: number,
+  retryAfter = 0,
+): number {
+  const { count, permanent } = failure;
+  const jitter = 0.8 + 0.4 * fractionOf(`${name} ${count}`);
+  if (permanent) return (PERMANENT[Math.min(count, PERMANENT.length) - 1] ?? DAY) * jitter;
+  const { first, most } = failure.code === UNCHANGED_CODE ? UNCHANGED : TRANSIENT;
+  const step = Math.min(first * 2 ** (count - 1), most, lifetime / 8);
+  return Math.max(step * jitter, Math.min(retryAfter, LONGEST_RETRY_AFTER));
+}
+
+/** Who asks for a token, and for what. */
+export interface Ask {
+  /** A reader wants life above the threshold, the sweep what is due, an operator a refresh now. */
+  by: "reader" | "sweep" | "operator";
+  /** Seconds of life the reader needs. Absent: the threshold will do. */
+  minTtl?: number;
+  /** An API refused the very token that is held. */
+  rejected?: boolean;
+}
+
+/** An ask as it travels: the refused token itself is never sent on, only its hash. */
+export interface AskByHash extends Omit<Ask, "rejected"> {
+  /** sha256 hex of the access token that an API refused. */
+  ifToken?: string;
+}
+
+/** The ask as it concerns this document: a token that was replaced since is not rejected any more. */
+export function askFor({ ifToken, ...ask }: AskByHash, { accessToken }: TokenDocument): Ask {
+  return { ...ask, rejected: accessToken !== undefined && ifToken === sha256(accessToken) };
+}
+
+export const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
+/** What only a person can mend: no grant yet, a fixed token that ended, or a refusal (`failure.code` says which). */
+export type Need = "not_authorized" | "static_expired" | "refused";
+
+export type Decision =
+  /** The held token serves. */
+  | { act: "answer" }
+  /** A refresh is wanted now: lookup asks the refresher, the refresher refreshes. */
+  | { act: "refresh" }
+  /** A try is under way (`leased`) or was made too recently; not before `until` (ms). */
+  | { act: "wait"; until: number; leased: boolean }
+  /** Nothing is to be done before a person acts. */
+  | { act: "refuse"; need: Need };
+
+/** What `decide` needs to know of a stored token. */
+export interface Judged {
+  document: TokenDocument;
+  /** Hash of its credentials as they stand, compared with `failure.inputs`. */
+  inputs: string;
+}
+
+/** The only judge of what to do with a token, for lookup and refresher alike. `now` is the store's clock, in ms. */
+export function decide(token: Judged, ask: Ask, now: number, threshold: number): Decision {
+  const { document } = token;
+  if (!wantsRefresh(document, ask, now, threshold)) return { act: "answer" };
+
+  const need = needOf(document);
+  if (need !== undefined) return lifeOf(document, now) > 0 ? { act: "answer" } : { act: "refuse", need };
+
+  const { lease, failure } = document;
+  if (lease !== undefined && lease.expires > now && lease.expires <= now + LEASE_TIME)
+    return { act: "wait", until: lease.expires, leased: true };
+  if (ask.by === "operator" || (failure !== undefined && failure.inputs !== token.inputs))
+    return { act: "refresh" };
+
+  const until = earliestTry(document, ask, now);
+  if (until <= now) return { act: "refresh" };
+  if (failure?.permanent && lifeOf(document, now) === 0) return { act: "refuse", need: "refused" };
+  return { act: "wait", until, leased: false };
+}
+
+function wantsRefresh(document: TokenDocument, ask: Ask, now: number, threshold: number): boolean {
+  if (ask.by === "operator") return true;
+  if (ask.by === "sweep") return document.refreshToken !== undefined && (document.refreshAt ?? 0) <= now;
+  return lifeOf(document, now) < thresholdOf(document, threshold) || isForced(document, ask, now);
+}
+
+/** True where a reader can't do with what is held, whatever the schedule says. */
+function isForced(document: TokenDocument, ask: Ask, now: number): boolean {
+  const life = lifeOf(document, now);
+  // More life than a fresh token has can't be had: asking Webex again and again would not help.
+  const wanted = (ask.minTtl ?? 0) * SECOND;
+  const tooShort = wanted <= lifetimeOf(document) && life < wanted;
+  return life === 0 || ask.rejected === true || tooShort;
+}
+
+function needOf(document: TokenDocument): Need | undefined {
+  if (document.static) return "static_expired";
+  return document.refreshToken === undefined ? "not_authorized" : undefined;
+}
+
+/** The earliest ms at which this ask may lead to a request to Webex. */
+function earliestTry(document: TokenDocument, ask: Ask, now: number): number {
+  const { refreshAt = 0, failure, lastRefresh = 0 } = document;
+  if (ask.by !== "reader" || !isForced(document, ask, now) || failure?.permanent) return refreshAt;
+  if (failure === undefined) return Math.min(refreshAt, soon(lastRefresh + FORCED_GAP, now));
+  const gap = failure.code === UNCHANGED_CODE ? doubled(UNCHANGED, failure.count) : FORCED_GAP;
+  return Math.min(refreshAt, soon(failure.at + gap, now));
+}
+
+const doubled = ({ first, most }: { first: number; most: number }, count: number) =>
+  Math.min(first * 2 ** (count - 1), most);
+
+/** An instant written by a clock that ran ahead must not hold a token back for longer than the longest gap. */
+const soon = (instant: number, now: number) => (instant > now + UNCHANGED.most ? now : instant);
+
+/** A number in [0, 1) that is always the same for the same text. */
+const fractionOf = (text: string) => createHash("sha256").update(text).digest().readUInt32BE(0) / 2 ** 32;
+
+/** Seconds that are left until an instant, at least 1: what a caller is told to wait. */
+export const secondsUntil = (instant: number, now: number) =>
+  Math.max(1, Math.ceil((instant - now) / SECOND));

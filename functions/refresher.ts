@@ -1,0 +1,27 @@
+import pLimit from "p-limit";
+import { boot, openStore } from "./adapters/boot.ts";
+import { serve } from "./adapters/http.ts";
+import { runtime } from "./adapters/runtime.ts";
+import { webexEndpoint } from "./adapters/webex.ts";
+import { makeRefresher } from "./core/refresher.ts";
+import { tokenStore } from "./core/store.ts";
+
+/** The private function: the Scheduler's sweep and census, and one token where lookup asks for it. */
+export const refresher = boot(["store"], async (booted) => {
+  const { settings, log } = booted;
+  const { concurrency, sweepDeadline, threshold, webexUrl } = settings;
+  return serve({
+    handle: makeRefresher({
+      store: tokenStore(await openStore(booted), runtime.now),
+      endpoint: webexEndpoint(webexUrl),
+      runtime,
+      log,
+      threshold,
+      hold: { until: 0 },
+      concurrency,
+      limit: pLimit(concurrency),
+      deadline: sweepDeadline,
+    }),
+    log,
+  });
+});

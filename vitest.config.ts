@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: "test/support/global-setup.ts",
+    reporters: ["default", "./test/support/report.ts"],
+    // Processes, not threads: end-to-end tests start children, and some tests set the environment.
+    pool: "forks",
+    // End-to-end tests start processes of their own: more at once would make them slow, not the run fast.
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 5_000,
+  },
+});
