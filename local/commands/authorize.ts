@@ -1,0 +1,175 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type Callback,
+  finishAuthorization,
+  STATE_TIME,
+  startAuthorization,
+} from "../../functions/core/authorization.ts";
+import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
+import { SECOND, sha256 } from "../../functions/core/time.ts";
+import type { Deployment } from "../deployment.ts";
+import { scopesOf } from "./add.ts";
+import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { edit, findToken } from "./stored.ts";
+import { iso, prospects, viewOf } from "./view.ts";
+
+interface Options {
+  scope?: string;
+  newOrg?: boolean;
+  pkce: boolean;
+  paste?: boolean;
+  wait: boolean;
+  json?: boolean;
+}
+
+/** How often the store is asked whether the consent has come back. */
+const LOOK = SECOND / 2;
+/** Between a state's use and its tokens lie an exchange (8 s) and a write that may be repeated (10 s). */
+const EXCHANGE = 20 * SECOND;
+
+/** `authorize`: a person's consent, from the address to open to the tokens in the store. */
+export const authorize: Register = (program, context) => {
+  program
+    .command("authorize")
+    .argument("<name>", "name of the token", tokenName)
+    .description("have a person consent: prints the address to open, and waits for the tokens")
+    .option("--scope <scopes>", "scopes to ask for, separated by spaces; remembered", scopesOf)
+    .option("--new-org", "the tokens may belong to another organization than before")
+    .option("--no-pkce", "without PKCE, for an integration that refuses it")
+    .option("--paste", "take the address at which the browser ended, where it can't reach the service")
+    .option("--no-wait", "print the address and end")
+    .addOption(jsonOption().implies({ wait: false }))
+    .addHelpText("after", "\n--json prints the address and does not wait; with --paste, the token.")
+    .addHelpText(
+      "after",
+      examples(
+        ['authorize sales --scope "cjp:config_read cjp:config_write"', "the first time"],
+        ["authorize sales", "again, with the same scopes"],
+        ["authorize sales --paste", "on a server that no browser reaches"],
+      ),
+    )
+    .action((name: string, options: Options) =>
+      withTokens(context, (store, deployment) => authorizeToken(name, options, store, deployment, context)),
+    );
+};
+
+async function authorizeToken(
+  name: string,
+  { scope, newOrg, pkce, paste, wait, json }: Options,
+  store: TokenStore,
+  deployment: Deployment,
+  context: Context,
+): Promise<void> {
+  const { terminal, runtime } = context;
+  const webexUrl = deployment.webexUrl();
+  const token = await withScopes(await findToken(name, store), scope, store);
+  const options = { webexUrl, pkce, newOrg: newOrg === true };
+  const url = await startAuthorization(token, options, { store, runtime });
+  const expires = runtime.now() + STATE_TIME;
+  const { redirectUri = "" } = token.document;
+  if (json && !paste) return terminal.json({ name, url: url.href, redirectUri, expires: iso(expires) });
+  terminal.say(`Open this address within 15 minutes, and allow what token "${name}" asks for:`);
+  if (json) terminal.say(url.href);
+  else terminal.print(url.href);
+  if (paste) {
+    await finishByPaste(name, store, deployment, context);
+    return tell(await findToken(name, store), json, context);
+  }
+  if (!wait) return;
+  terminal.say(hintFor(redirectUri, deployment));
+  await consented(token, sha256(url.searchParams.get("state") ?? ""), expires, store, context);
+  tell(await findToken(name, store), json, context);
+}
+
+function tell(token: StoredToken, json: boolean | undefined, { terminal, runtime }: Context): void {
+  const now = runtime.now() + token.ahead;
+  if (json) terminal.json(viewOf(token, now));
+  else terminal.print(`token "${token.name}" is authorized: ${prospects(token, now)}`);
+}
+
+async function withScopes(
+  token: StoredToken,
+  scope: string | undefined,
+  store: TokenStore,
+): Promise<StoredToken> {
+  if (scope !== undefined && scope !== token.document.scopes)
+    return edit(token.name, store, () => ({ scopes: scope }));
+  if (token.document.scopes !== undefined) return token;
+  throw new CommandError(
+    `token "${token.name}" has no scopes yet: give them once, such as --scope "cjp:config_read cjp:config_write"`,
+  );
+}
+
+function hintFor(redirectUri: string, { service, redirectUri: own }: Deployment): string {
+  const here = service !== undefined && redirectUri === own;
+  return here
+    ? "Waiting for the consent; Ctrl-C ends the waiting, not the address."
+    : `Waiting for the consent to come back to ${redirectUri}. Where the browser can't reach that, end this with Ctrl-C and use --paste.`;
+}
+
+/** Resolves once the tokens are stored. Throws `CommandError` where the time is up, or nothing came of the consent. */
+async function consented(
+  { name, version, document }: StoredToken,
+  state: string,
+  expires: number,
+  store: TokenStore,
+  { runtime, signal }: Context,
+): Promise<void> {
+  let usedAt: number | undefined;
+  while (runtime.now() < (usedAt === undefined ? expires : usedAt + EXCHANGE)) {
+    await sleep(LOOK, undefined, { signal }).catch(() => {
+      throw new CommandError("no longer waiting: the address stays good until its 15 minutes are over", 130);
+    });
+    const authorization = await store.documents.read("authorizations", state);
+    if (authorization?.fields.usedAt === undefined) continue;
+    usedAt ??= runtime.now();
+    const token = await findToken(name, store);
+    if (token.version !== version && token.document.accessToken !== document.accessToken) return;
+  }
+  throw new CommandError(
+    usedAt === undefined
+      ? `nobody consented in time: run "npm run tokens -- authorize ${name}" again`
+      : `the consent came back, but no tokens came of it: the page in the browser says why`,
+  );
+}
+
+/** The part of the callback, on this machine. */
+async function finishByPaste(
+  name: string,
+  store: TokenStore,
+  deployment: Deployment,
+  { terminal, runtime }: Context,
+): Promise<void> {
+  const question = "the address at which the browser ended";
+  const pasted = terminal.interactive ? await terminal.secret(question) : await terminal.piped(question);
+  const callback = callbackIn(pasted ?? "", name);
+  const state = await store.documents.read("authorizations", sha256(callback.state));
+  if (state !== undefined && state.fields.name !== name)
+    throw new CommandError(`this address belongs to token "${state.fields.name}", not to "${name}"`);
+  const { webexEndpoint } = await import("../../functions/adapters/webex.ts");
+  await finishAuthorization(callback, {
+    store,
+    endpoint: webexEndpoint(deployment.webexUrl()),
+    runtime,
+    log: () => {},
+    threshold: deployment.threshold,
+    plainStates: false,
+  });
+}
+
+/** What the redirect carries (RFC 6749 §4.1.2). */
+export function callbackIn(pasted: string, name: string): Callback {
+  const url = URL.parse(pasted);
+  if (url === null)
+    throw new CommandError("what was pasted is no address: copy all of the browser's address line");
+  const error = url.searchParams.get("error");
+  if (error !== null)
+    throw new CommandError(`Webex was not allowed to authorize token "${name}" (${error.slice(0, 60)})`);
+  const code = url.searchParams.get("code");
+  const state = url.searchParams.get("state");
+  if (code && state) return { code, state };
+  throw new CommandError(
+    "the address holds no code and state: paste the one at which the browser ended after the consent",
+  );
+}

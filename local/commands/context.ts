@@ -1,0 +1,52 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { nameProblem } from "../../functions/core/document.ts";
+import type { Runtime } from "../../functions/core/runtime.ts";
+import { type TokenStore, tokenStore } from "../../functions/core/store.ts";
+import type { Deployment } from "../deployment.ts";
+import type { Terminal } from "../terminal.ts";
+
+/** What every command works with. */
+export interface Context {
+  /** Found when it is first asked for, so that `--help` needs none. */
+  deployment(): Deployment;
+  terminal: Terminal;
+  runtime: Runtime;
+  /** Aborted by Ctrl-C: waiting ends, a write that has begun is finished. */
+  signal: AbortSignal;
+}
+
+/** Each file of this folder that is a command adds itself to the program. */
+export type Register = (program: Command, context: Context) => void;
+
+/** Opens the tokens for one piece of work, and closes them whatever comes of it. */
+export async function withTokens<T>(
+  { deployment, terminal, runtime }: Context,
+  work: (store: TokenStore, deployment: Deployment) => Promise<T>,
+  options = { create: false },
+): Promise<T> {
+  const found = deployment();
+  terminal.remark(`tokens in ${found.where}`);
+  const documents = await found.open(options);
+  try {
+    return await work(tokenStore(documents, runtime.now), found);
+  } finally {
+    await documents.close();
+  }
+}
+
+/** For `.argument`: a name that every store can hold. */
+export function tokenName(text: string): string {
+  const name = text.trim();
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw new InvalidArgumentError(`No token can have this name: ${problem}.`);
+  return name;
+}
+
+export const jsonOption = () => new Option("--json", "answer in JSON, for programs");
+
+/** `lines`: what to type after `npm run tokens --`, and what it does. */
+export function examples(...lines: [command: string, about: string][]): string {
+  const width = Math.max(...lines.map(([command]) => command.length));
+  const text = lines.map(([command, about]) => `  npm run tokens -- ${command.padEnd(width)}  ${about}`);
+  return `\nExamples:\n${text.join("\n")}\n`;
+}

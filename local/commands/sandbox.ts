@@ -1,0 +1,160 @@
+import type { Command } from "commander";
+import { fieldsOf } from "../../functions/core/document.ts";
+import { sandboxControl } from "../deployment.ts";
+import { FAULTS } from "../sandbox/faults.ts";
+import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
+import { durationText, parseDuration } from "./durations.ts";
+import { CommandError } from "./errors.ts";
+import { findToken } from "./stored.ts";
+import { table } from "./table.ts";
+
+/** How long the sandbox may take for an order: it is on this machine, in ms. */
+const PATIENCE = 5000;
+
+/** `sandbox`: breaks and mends the sandbox that a running `npm start` has in place of Webex. */
+export const sandbox: Register = (program, context) => {
+  const group = program
+    .command("sandbox")
+    .description("break the sandbox that stands in for Webex, and mend it again")
+    .addHelpText(
+      "after",
+      examples(
+        ["sandbox down 30s", "no answer at all, for 30 seconds"],
+        ["sandbox slow", "every answer comes late, until it is well"],
+        ["sandbox 429 --times 3", "the next three requests are too many"],
+        ["sandbox revoke example", "the refresh token of one token is ended"],
+        ["sandbox well", "all is as it should be"],
+      ),
+    );
+  well(group, context);
+  status(group, context);
+  revoke(group, context);
+  for (const { fault, about } of FAULTS) faulty(group, fault, about, context);
+};
+
+function faulty(group: Command, fault: string, about: string, { terminal }: Context): void {
+  group
+    .command(fault)
+    .argument("[duration]", "how long, such as 30s or 5m; without it, until well", secondsOf)
+    .description(about)
+    .option("--times <number>", "for that many requests only", timesOf)
+    .addOption(jsonOption())
+    .addHelpText("after", examples([`sandbox ${fault} 30s`, "for 30 seconds"], ["sandbox well", "ends it"]))
+    .action(async (seconds: number | undefined, { times, json }: { times?: number; json?: boolean }) => {
+      // The oldest fault wins in the sandbox; a person means the newest.
+      await order("DELETE", "faults");
+      const answer = await order("PUT", "faults", { fault, seconds, times });
+      if (json) return terminal.json(answer);
+      const until = seconds === undefined ? "" : ` for ${durationText(seconds * 1000)}`;
+      const uses = times === undefined ? "" : `, ${times} times`;
+      terminal.print(`the sandbox is now "${fault}"${until}${uses}: ${about}; "sandbox well" ends it`);
+    });
+}
+
+function well(group: Command, { terminal }: Context): void {
+  group
+    .command("well")
+    .description("end every fault")
+    .addOption(jsonOption())
+    .addHelpText("after", examples(["sandbox well", "the sandbox answers again"]))
+    .action(async ({ json }: { json?: boolean }) => {
+      const answer = await order("DELETE", "faults");
+      if (json) terminal.json(answer);
+      else terminal.print("the sandbox is well: no fault is left");
+    });
+}
+
+function revoke(group: Command, context: Context): void {
+  const { terminal } = context;
+  group
+    .command("revoke")
+    .argument("[name]", "name of the token; without it, all of them", tokenName)
+    .description("end the refresh tokens, as Webex does when a grant is withdrawn")
+    .option("--access", "end the access tokens too")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["sandbox revoke example", "its next refresh is refused for good"],
+        ["sandbox revoke", "all of them"],
+      ),
+    )
+    .action(async (name: string | undefined, { access, json }: { access?: boolean; json?: boolean }) => {
+      const clientId = name === undefined ? undefined : await clientOf(name, context);
+      const answer = await order("POST", "revoke", { clientId, accessTokens: access === true });
+      if (json) terminal.json(answer);
+      else terminal.print(revokedText(name, answer.revoked));
+    });
+}
+
+function revokedText(name: string | undefined, revoked: unknown): string {
+  const { refreshTokens, accessTokens } = fieldsOf(revoked);
+  const whose = name === undefined ? "all clients" : `the client of token "${name}"`;
+  return `revoked, of ${whose}: ${refreshTokens} refresh and ${accessTokens} access tokens`;
+}
+
+const clientOf = (name: string, context: Context) =>
+  withTokens(context, async (store) => {
+    const { clientId } = (await findToken(name, store)).document;
+    if (clientId === undefined) throw new CommandError(`token "${name}" has no clientId`);
+    return clientId;
+  });
+
+function status(group: Command, { terminal }: Context): void {
+  group
+    .command("status")
+    .description("show the faults that are active, and what the sandbox was asked")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(["sandbox status", "for a person"], ["sandbox status --json", "for programs"]),
+    )
+    .action(async ({ json }: { json?: boolean }) => {
+      const answer = (await order("GET", "")) as unknown as Status;
+      if (json) return terminal.json(answer);
+      terminal.print(answer.faults.map(faultText).join("\n") || "the sandbox is well");
+      const counts = Object.entries(answer.counters).map(([grant, tally]) => [
+        grant,
+        ...["received", "granted", "refused", "faulted"].map((kind) => String(tally[kind] ?? 0)),
+      ]);
+      terminal.print(await table(["requests", "received", "granted", "refused", "faulted"], counts));
+    });
+}
+
+interface Status {
+  faults: { fault: string; remainingSeconds?: number; remainingTimes?: number }[];
+  counters: Record<string, Record<string, number>>;
+}
+
+function faultText({ fault, remainingSeconds, remainingTimes }: Status["faults"][number]): string {
+  const about = FAULTS.find((known) => known.fault === fault)?.about ?? "";
+  const time = remainingSeconds === undefined ? "" : ` for another ${durationText(remainingSeconds * 1000)}`;
+  const times = remainingTimes === undefined ? "" : `, ${remainingTimes} more times`;
+  return `"${fault}"${time}${times}: ${about}`;
+}
+
+/** One request of the sandbox's control interface. Throws `CommandError` with what the sandbox says of it. */
+async function order(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
+  const url = new URL(`/sandbox${path && `/${path}`}`, sandboxControl());
+  const response = await fetch(url, {
+    method,
+    signal: AbortSignal.timeout(PATIENCE),
+    ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+  }).catch(() => {
+    throw new CommandError(`the sandbox does not answer at ${url.origin}: start it again with "npm start"`);
+  });
+  const answer = (await response.json()) as Record<string, unknown>;
+  if (response.ok) return answer;
+  throw new CommandError(`the sandbox refuses that: ${answer.message}`);
+}
+
+function secondsOf(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new CommandError('the duration must be one such as "30s", "5m" or "1h"', 2);
+  return ms / 1000;
+}
+
+function timesOf(text: string): number {
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  throw new CommandError("--times must be a whole number, 1 or more", 2);
+}

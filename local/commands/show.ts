@@ -1,0 +1,93 @@
+import type { StoredToken } from "../../functions/core/store.ts";
+import { SECOND } from "../../functions/core/time.ts";
+import { examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
+import { durationText, fromNow } from "./durations.ts";
+import { findToken } from "./stored.ts";
+import { columns } from "./table.ts";
+import { iso, viewOf } from "./view.ts";
+
+/** `show`: everything about one token. */
+export const show: Register = (program, context) => {
+  program
+    .command("show")
+    .argument("<name>", "name of the token", tokenName)
+    .description("show one token: all its fields, secrets hidden")
+    .option("--reveal", "print the secrets too: the client secret, the refresh and the access token")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["show sales", "without secrets"],
+        ["show sales --reveal", "with them: mind who looks on"],
+        ["show sales --json --reveal | jq -r .accessToken", "for programs"],
+      ),
+    )
+    .action((name: string, { reveal = false, json }: { reveal?: boolean; json?: boolean }) =>
+      withTokens(context, async (store) => {
+        const token = await findToken(name, store);
+        const now = context.runtime.now() + token.ahead;
+        if (json) context.terminal.json(details(token, now, reveal));
+        else context.terminal.print(await columns(lines(token, now, reveal)));
+      }),
+    );
+};
+
+/** For programs: the view, the other fields, and which secrets are held; the secrets themselves only to `reveal`. */
+function details(token: StoredToken, now: number, reveal: boolean) {
+  const { document } = token;
+  const { clientId, redirectUri, scope, scopes, lifetime, lastRefresh, lease } = document;
+  const { clientSecret, refreshToken, accessToken } = document;
+  const secrets = { clientSecret, refreshToken, accessToken };
+  const held = Object.entries(secrets).map(([field, value]) => [field, value !== undefined]);
+  return {
+    ...viewOf(token, now),
+    clientId: clientId ?? null,
+    redirectUri: redirectUri ?? null,
+    scope: scope ?? null,
+    scopes: scopes ?? null,
+    lifetime: lifetime ?? null,
+    lastRefresh: iso(lastRefresh),
+    leaseExpires: iso(lease?.expires),
+    static: document.static === true,
+    ownPassphrase: document.passphraseHash !== undefined,
+    mistyped: token.mistyped,
+    holds: Object.fromEntries(held),
+    ...(reveal && secrets),
+  };
+}
+
+/** For a person: a line for each field that is there. */
+function lines(token: StoredToken, now: number, reveal: boolean): string[][] {
+  const { document, mistyped } = token;
+  const { state, orgId, cluster } = viewOf(token, now);
+  const { failure } = document;
+  const secret = (value?: string) => value && (reveal ? value : `hidden, ${value.length} characters`);
+  const instant = (value?: number) => value && `${iso(value) ?? value}  ${iso(value) && fromNow(value, now)}`;
+  const failed =
+    failure &&
+    `${failure.code}${failure.permanent ? ", for good" : ""}, ${failure.count}x, last ${fromNow(failure.at, now)}`;
+  const all: [string, string | number | undefined | false | null][] = [
+    ["name", token.name],
+    ["state", state],
+    ["failure", failed],
+    ["access token", secret(document.accessToken)],
+    ["  ends", instant(document.accessExpires)],
+    ["  lifetime", document.lifetime && durationText(document.lifetime * SECOND)],
+    ["  fixed", document.static && "yes, it is never refreshed"],
+    ["refresh token", secret(document.refreshToken)],
+    ["  ends", instant(document.refreshExpires)],
+    ["next refresh", instant(document.refreshAt)],
+    ["last refresh", instant(document.lastRefresh)],
+    ["lease until", instant(document.lease?.expires)],
+    ["client id", document.clientId],
+    ["client secret", secret(document.clientSecret)],
+    ["redirect URI", document.redirectUri],
+    ["scopes asked for", document.scopes],
+    ["scope granted", document.scope],
+    ["organization", orgId],
+    ["cluster", cluster],
+    ["passphrase", document.passphraseHash && "its own"],
+    ["of a wrong kind", mistyped.join(", ")],
+  ];
+  return all.flatMap(([title, value]) => (value ? [[title, String(value)]] : []));
+}

@@ -1,0 +1,79 @@
+import type { Changes } from "../../functions/core/document.ts";
+import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
+import { CommandError } from "./errors.ts";
+
+/** How often a change is tried anew because somebody else wrote the document meanwhile. */
+const TRIES = 10;
+/** Names that are looked through for the one that was meant. */
+const LOOKED_THROUGH = 5000;
+
+/** Throws `CommandError`, with the name that was meant where one is near. */
+export async function findToken(name: string, store: TokenStore): Promise<StoredToken> {
+  const token = await store.read(name);
+  if (token !== undefined) return token;
+  const meant = nearest(name, await names(store));
+  const hint = meant === undefined ? '"npm run tokens -- list" shows them all' : `did you mean "${meant}"?`;
+  throw new CommandError(`there is no token "${name}": ${hint}`);
+}
+
+/** Changes a token under the version it was read in; where it moved, reads and decides again. Gives it as it is then. */
+export async function edit(
+  name: string,
+  store: TokenStore,
+  changesFor: (token: StoredToken) => Changes,
+): Promise<StoredToken> {
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const token = await findToken(name, store);
+    const written = await store.update(name, changesFor(token), token.version);
+    if (written !== undefined) return findToken(name, store);
+  }
+  throw new CommandError(`token "${name}" kept changing under this command: try it again`);
+}
+
+/** What every writer of credentials does besides: what went wrong is forgotten, and a refresh is due at once. */
+export function renewed(refreshToken: string | undefined, now: number): Changes {
+  return {
+    failure: undefined,
+    lease: undefined,
+    ...(refreshToken !== undefined && { refreshAt: now }),
+  };
+}
+
+async function names(store: TokenStore): Promise<string[]> {
+  const found: string[] = [];
+  for await (const page of store.pages(500)) {
+    found.push(...page.map(({ name }) => name));
+    if (found.length >= LOOKED_THROUGH) break;
+  }
+  return found;
+}
+
+/** The name that `typed` most likely meant: as near as commander asks of a mistyped command; `undefined`: none. */
+export function nearest(typed: string, known: readonly string[]): string | undefined {
+  const near = known.map((name) => ({ name, away: distance(typed.toLowerCase(), name.toLowerCase()) }));
+  const [best] = near.sort((one, other) => one.away - other.away);
+  if (best === undefined || best.away > Math.min(3, Math.floor(best.name.length / 2))) return undefined;
+  return best.name;
+}
+
+/** How many letters must be typed, dropped, replaced or swapped with the next (optimal string alignment). */
+function distance(from: string, to: string): number {
+  const rows = [Array.from({ length: to.length + 1 }, (_, column) => column)];
+  const at = (row: number, column: number) => rows[row]?.[column] ?? Number.POSITIVE_INFINITY;
+  for (let row = 1; row <= from.length; row++) {
+    rows.push([row]);
+    for (let column = 1; column <= to.length; column++) {
+      const same = from[row - 1] === to[column - 1];
+      const swapped = from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1];
+      rows[row]?.push(
+        Math.min(
+          at(row - 1, column) + 1,
+          at(row, column - 1) + 1,
+          at(row - 1, column - 1) + (same ? 0 : 1),
+          swapped ? at(row - 2, column - 2) + 1 : Number.POSITIVE_INFINITY,
+        ),
+      );
+    }
+  }
+  return at(from.length, to.length);
+}

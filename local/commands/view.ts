@@ -1,0 +1,62 @@
+import type { Failure } from "../../functions/core/document.ts";
+import { ownerOf } from "../../functions/core/grant.ts";
+import { type State, stateOf } from "../../functions/core/state.ts";
+import type { StoredToken } from "../../functions/core/store.ts";
+import { lifeOf, SECOND } from "../../functions/core/time.ts";
+import { durationText } from "./durations.ts";
+
+/** A token as programs are shown it; never a secret. Instants are ISO 8601, `null`: unknown or not there. */
+export interface TokenView {
+  name: string;
+  state: State;
+  /** Seconds of life that the access token has left. */
+  expiresIn: number;
+  accessExpires: string | null;
+  refreshAt: string | null;
+  refreshExpires: string | null;
+  failure: { code: string; count: number; permanent: boolean; since: string | null } | null;
+  orgId: string | null;
+  cluster: string | null;
+}
+
+/** `now` is the store's clock, in ms. */
+export function viewOf(token: StoredToken, now: number): TokenView {
+  const { document } = token;
+  const { accessToken, accessExpires, refreshAt, refreshExpires, failure } = document;
+  const owner = accessToken === undefined ? undefined : ownerOf(accessToken);
+  return {
+    name: token.name,
+    state: stateOf(token, now),
+    expiresIn: Math.floor(lifeOf(document, now) / SECOND),
+    accessExpires: iso(accessExpires),
+    refreshAt: iso(refreshAt),
+    refreshExpires: iso(refreshExpires),
+    failure: failure ? failureView(failure) : null,
+    orgId: owner?.orgId ?? document.orgId ?? null,
+    cluster: owner?.cluster ?? null,
+  };
+}
+
+const failureView = ({ code, count, permanent, since }: Failure) => ({
+  code,
+  count,
+  permanent,
+  since: iso(since),
+});
+
+/** `null` too where a number that was typed by hand is no instant. */
+export function iso(instant: number | undefined): string | null {
+  const date = new Date(instant ?? Number.NaN);
+  return Number.isNaN(date.getTime()) ? null : date.toISOString();
+}
+
+/** What becomes of a token next, as a person says it. */
+export function prospects({ document }: StoredToken, now: number): string {
+  const { refreshAt, refreshToken, refreshExpires } = document;
+  const parts = [`it lives ${durationText(lifeOf(document, now))}`];
+  if (refreshToken !== undefined && refreshAt !== undefined && refreshAt > now)
+    parts.push(`is refreshed in ${durationText(refreshAt - now)}`);
+  if (refreshExpires !== undefined)
+    parts.push(`and its refresh token lives ${durationText(Math.max(0, refreshExpires - now))}`);
+  return parts.join(", ");
+}

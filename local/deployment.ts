@@ -1,0 +1,97 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { openStore } from "../functions/adapters/boot.ts";
+import { readSettings, type Settings, SettingsError, type StoreSettings } from "../functions/adapters/env.ts";
+import { metadataServer } from "../functions/adapters/metadata.ts";
+import { runtime } from "../functions/adapters/runtime.ts";
+import type { DocumentStore } from "../functions/core/store.ts";
+import { placeFor, type RunningService, runningAt } from "./place.ts";
+
+/** Where the command line finds the tokens, and whom it asks to refresh them. */
+export interface Deployment {
+  /** In words, for the person who has several. */
+  where: string;
+  /** The `npm start` that works on this very store. */
+  service: RunningService | undefined;
+  /** Where consent comes back to, unless an operator says otherwise. */
+  redirectUri: string | undefined;
+  /** ms: upper bound of the threshold. */
+  threshold: number;
+  /** Base address of Webex or its sandbox. Throws `SettingsError` where the sandbox's tokens would go to Webex. */
+  webexUrl(): string;
+  /** `create`: a store file that is not there is made. Throws `SettingsError`; what it gives must be closed. */
+  open(options: { create: boolean }): Promise<DocumentStore>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * What the environment names (`STORE`, else `GOOGLE_CLOUD_PROJECT`), else the store of a running `npm start`, else the
+ * sandbox's file; `live`: that of `npm start -- --live`. Throws `SettingsError`.
+ */
+export function findDeployment(env: Environment, live: boolean): Deployment {
+  const settings = readSettings(env, []);
+  const services = (["live", "sandbox"] as const).flatMap((mode) => runningAt(placeFor(mode)) ?? []);
+  const store = settings.store ?? storeHere(live);
+  const service = services.find((running) => worksOn(running, store));
+  const sandboxOnly = store.kind === "sqlite" && sameFile(store.file, placeFor("sandbox").store);
+  const base = settings.publicUrl ?? service?.url;
+  return {
+    where: whereText(store, service),
+    service,
+    redirectUri: base && `${base}/callback`,
+    threshold: settings.threshold,
+    webexUrl() {
+      if (service !== undefined) return service.webexUrl;
+      if (sandboxOnly) throw new SettingsError(NO_SANDBOX);
+      return settings.webexUrl;
+    },
+    open: ({ create }) => open({ ...settings, store }, create),
+  };
+}
+
+const NO_SANDBOX = 'the sandbox is not running: start it with "npm start"';
+
+/** Where the running sandbox takes orders. Throws `SettingsError` where none runs. */
+export function sandboxControl(): string {
+  const url = runningAt(placeFor("sandbox"))?.sandboxUrl;
+  if (url === undefined) throw new SettingsError(NO_SANDBOX);
+  return url;
+}
+
+/** The store of this machine's own place. */
+function storeHere(live: boolean): StoreSettings {
+  const places = live ? [placeFor("live")] : [placeFor("live"), placeFor("sandbox")];
+  const running = places.map((place) => runningAt(place)).find((service) => service !== undefined);
+  if (running?.store === "")
+    throw new SettingsError(
+      "the running service keeps its tokens in Firestore: set GOOGLE_CLOUD_PROJECT (and FIRESTORE_EMULATOR_HOST) here as there",
+    );
+  return { kind: "sqlite", file: running?.store ?? placeFor(live ? "live" : "sandbox").store };
+}
+
+/** A service on another store must not be asked: it would be shown secrets that are not its own. */
+function worksOn({ store: file, sandboxUrl }: RunningService, store: StoreSettings): boolean {
+  if (store.kind === "sqlite") return file !== "" && sameFile(file, store.file);
+  return file === "" && (store.emulator || sandboxUrl === undefined);
+}
+
+const sameFile = (one: string, other: string) => resolve(one) === resolve(other);
+
+function whereText(store: StoreSettings, service: RunningService | undefined): string {
+  const kind = service?.sandboxUrl === undefined ? "live" : "sandbox";
+  const running = service === undefined ? "" : `, where npm start runs (${kind})`;
+  if (store.kind === "sqlite") return `${store.file}${running}`;
+  const emulator = store.emulator ? "the emulator's " : "";
+  return `${emulator}Firestore, project ${store.project}${running}`;
+}
+
+async function open(settings: Settings, create: boolean): Promise<DocumentStore> {
+  const { store } = settings;
+  if (store?.kind === "sqlite" && !create && !existsSync(store.file))
+    throw new SettingsError(
+      `there is no token store ${store.file} yet: start the service with "npm start", or add a token`,
+    );
+  const metadata = metadataServer(process.env.GCE_METADATA_HOST ?? "metadata.google.internal", runtime.now);
+  return openStore({ settings, metadata, log: () => {} });
+}

@@ -1,0 +1,122 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import pLimit from "p-limit";
+import { corsFor, sampleCors } from "../functions/adapters/cors.ts";
+import type { Settings } from "../functions/adapters/env.ts";
+import { serve } from "../functions/adapters/http.ts";
+import { runtime } from "../functions/adapters/runtime.ts";
+import { webexEndpoint } from "../functions/adapters/webex.ts";
+import { census } from "../functions/core/census.ts";
+import { sampleProblem } from "../functions/core/compat.ts";
+import type { Log } from "../functions/core/log.ts";
+import { makeLookup } from "../functions/core/lookup.ts";
+import type { Passphrases } from "../functions/core/passphrase.ts";
+import { refresh } from "../functions/core/refresh.ts";
+import { makeSetup, setupProblem } from "../functions/core/setup.ts";
+import type { TokenStore } from "../functions/core/store.ts";
+import { type Sweeper, sweep } from "../functions/core/sweep.ts";
+import { repeat } from "./scheduler.ts";
+
+export interface ServiceOptions {
+  settings: Settings;
+  store: TokenStore;
+  passphrases: Passphrases;
+  /** The token endpoint's base address. */
+  webexUrl: string;
+  host: string;
+  log: Log;
+}
+
+export interface Service {
+  /** Ends the schedule, lets what is under way finish, and stops listening. */
+  close(): Promise<void>;
+}
+
+const SWEEP_EVERY = 5000;
+const CENSUS_EVERY = 24 * 60 * 60 * 1000;
+
+/**
+ * All three functions in one process: lookup and setup on one port, the refresher on none, and a scheduler in place of
+ * Google's. Rejects where the port can't be listened on.
+ */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { settings, store, webexUrl, log } = options;
+  const sweeper: Sweeper = {
+    store,
+    endpoint: webexEndpoint(webexUrl),
+    runtime,
+    log,
+    threshold: settings.threshold,
+    hold: { until: 0 },
+    concurrency: settings.concurrency,
+    limit: pLimit(settings.concurrency),
+    deadline: settings.sweepDeadline,
+  };
+  const server = await listen(createServer(handlerFor(sweeper, options)), settings.port, options.host);
+  const schedules = [
+    repeat(() => sweep(sweeper), SWEEP_EVERY, log),
+    repeat(() => census(sweeper), CENSUS_EVERY, log),
+  ];
+  return {
+    async close() {
+      await Promise.all(schedules.map((schedule) => schedule.end()));
+      server.closeIdleConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** One port serves both: what browsers come back to goes to setup, all else is a lookup. */
+function handlerFor(sweeper: Sweeper, { settings, passphrases }: ServiceOptions) {
+  const { sample, corsOrigins, legacySetup, threshold } = settings;
+  const { store, endpoint, log, limit } = sweeper;
+  const lookup = serve({
+    handle: makeLookup({
+      reader: store,
+      askRefresher: (name, ask) => limit(() => refresh(name, ask, sweeper)),
+      passphrases,
+      runtime,
+      log,
+      threshold,
+      anyMethod: sample,
+    }),
+    log,
+    ...(sample ? { tell: sampleProblem, cors: sampleCors } : { cors: corsFor(corsOrigins) }),
+  });
+  const setup = serve({
+    handle: makeSetup({
+      store,
+      endpoint,
+      passphrases,
+      runtime,
+      log,
+      threshold,
+      legacy: legacySetup,
+      plainStates: legacySetup,
+    }),
+    log,
+    ...(sample ? { tell: sampleProblem, cors: sampleCors } : { tell: setupProblem }),
+  });
+  return (...[request, response]: Parameters<typeof lookup>) => {
+    const path = request.url?.split("?")[0];
+    return path === "/init" || path === "/callback" ? setup(request, response) : lookup(request, response);
+  };
+}
+
+/** Rejects with one sentence where somebody else has the port. */
+export async function listen(server: Server, port: number, host: string): Promise<Server> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(new Error(portProblem(error, port))));
+    server.listen(port, host, resolve);
+  });
+  return server;
+}
+
+export const portOf = (server: Server) => (server.address() as AddressInfo).port;
+
+function portProblem({ code }: NodeJS.ErrnoException, port: number): string {
+  if (code === "EADDRINUSE")
+    return `port ${port} is in use: end what listens there, or choose another with PORT=${port + 10}`;
+  if (code === "EACCES") return `port ${port} may not be used by this user: choose another with PORT=8080`;
+  return `can't listen on port ${port}: ${code}`;
+}

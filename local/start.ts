@@ -1,0 +1,159 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { Command } from "commander";
+import { openStore } from "../functions/adapters/boot.ts";
+import { readSettings, type Settings } from "../functions/adapters/env.ts";
+import { metadataServer } from "../functions/adapters/metadata.ts";
+import { openPassphrases } from "../functions/adapters/passphrases.ts";
+import { runtime } from "../functions/adapters/runtime.ts";
+import { type TokenStore, tokenStore } from "../functions/core/store.ts";
+import { EXAMPLE, prepareExample } from "./example.ts";
+import { narrator } from "./narrate.ts";
+import { announce, type Place, placeFor, runningAt, withdraw } from "./place.ts";
+import { createSandbox, type Sandbox } from "./sandbox/server.ts";
+import { startService } from "./service.ts";
+
+const log = narrator((line) => process.stdout.write(line));
+
+const program = new Command("npm start --")
+  .description(
+    "Runs the whole token service on this machine, by default against a sandbox in place of Webex.",
+  )
+  .option("--live", "talk to Webex itself: a small real deployment (PUBLIC_URL names its https address)")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  npm start                  the sandbox, on http://127.0.0.1:8080
+  PORT=9000 npm start        on another port; the sandbox takes the one after it
+  npm start -- --live        Webex itself
+
+The variables are listed in docs/architecture.md.`,
+  )
+  .action(({ live }: { live?: boolean }) => start(live === true));
+
+program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+  process.exit(1);
+});
+
+async function start(live: boolean): Promise<void> {
+  const place = placeFor(live ? "live" : "sandbox");
+  const other = runningAt(place);
+  if (other !== undefined)
+    throw new Error(`it runs already, as process ${other.pid}, on ${other.url}: end that first`);
+  makeFolder(place.folder);
+  const settings = settingsFor(place, readSettings(process.env, []));
+  const passphrase = settings.passphrase ?? { text: ownPassphrase(place.passphrase) };
+  const store = await openTokens(settings);
+  const sandbox = live ? undefined : await startSandbox(place, settings.port + 1);
+  const url = live ? (settings.publicUrl ?? local(settings.port)) : local(settings.port);
+  const webexUrl = sandbox === undefined ? settings.webexUrl : `${local(settings.port + 1)}/v1`;
+  if (sandbox !== undefined)
+    await prepareExample(sandbox.authority, store, `${url}/callback`, settings.threshold);
+  const passphrases = await openPassphrases(passphrase, log, runtime.now);
+  const host = live ? "::" : "127.0.0.1";
+  const service = await startService({ settings, store, passphrases, webexUrl, host, log });
+
+  const sandboxUrl = sandbox && local(settings.port + 1);
+  const file = settings.store?.kind === "sqlite" ? settings.store.file : "";
+  announce(place, { pid: process.pid, url, webexUrl, store: file, ...(sandboxUrl && { sandboxUrl }) });
+  welcome(url, (await passphrases.live())[0] ?? "", place, settings);
+  onEnd(async () => {
+    withdraw(place);
+    await service.close();
+    await sandbox?.close();
+    await store.documents.close();
+  });
+}
+
+/** Sandbox tokens never go into a real project, whatever the shell's environment names. */
+function settingsFor(place: Place, settings: Settings): Settings {
+  const { store } = settings;
+  const usable =
+    store?.kind === "sqlite" || (store !== undefined && (place.mode === "live" || store.emulator));
+  return usable ? settings : { ...settings, store: { kind: "sqlite", file: place.store } };
+}
+
+async function openTokens(settings: Settings): Promise<TokenStore> {
+  const metadata = metadataServer(process.env.GCE_METADATA_HOST ?? "metadata.google.internal", runtime.now);
+  return tokenStore(await openStore({ settings, metadata, log }), runtime.now);
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Error(
+      `can't make the folder ${folder} (${(error as NodeJS.ErrnoException).code}): start from a folder that you may write to`,
+    );
+  }
+}
+
+/** Made once, and kept, so that what was pasted into a flow still works after a restart. */
+function ownPassphrase(file: string): string {
+  try {
+    if (!existsSync(file)) writeFileSync(file, `${runtime.secret()}\n`, { mode: 0o600, flag: "wx" });
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`can't keep the passphrase in ${file} (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+async function startSandbox(place: Place, port: number): Promise<Sandbox> {
+  const sandbox = createSandbox({ file: place.sandbox });
+  await sandbox.listen(port).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(
+      `the sandbox can't listen on port ${port} (${error.code}): choose other ports with PORT=${port + 10}`,
+    );
+  });
+  return sandbox;
+}
+
+function welcome(url: string, passphrase: string, place: Place, settings: Settings): void {
+  const live = place.mode === "live";
+  const given = settings.passphrase !== undefined;
+  // A terminal is a person; anything else may be a journal, where a passphrase has no business.
+  const shown = live && (given || !process.stdout.isTTY) ? "$(cat PASSPHRASE-FILE)" : passphrase;
+  const kept = given ? "from the environment" : `kept in ${place.passphrase}`;
+  const name = live ? "NAME" : EXAMPLE;
+  const lines = [
+    live ? "Token service, talking to Webex" : "Token service, with a sandbox in place of Webex",
+    "",
+    `  lookup      ${url}/?name=${name}`,
+    `  passphrase  ${shown}  (${kept})`,
+    "",
+    `  curl -H "x-token-passphrase: ${shown.replace("PASSPHRASE-FILE", place.passphrase)}" "${url}/?name=${name}"`,
+    "",
+    live
+      ? "  First token: npm run tokens -- add NAME, then npm run tokens -- authorize NAME"
+      : "  Break it:    npm run tokens -- sandbox down 2m",
+    "  Ctrl-C ends it; everything is kept.",
+    "",
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function onEnd(close: () => Promise<void>): void {
+  let ending: number | undefined;
+  const end = () => {
+    // npm passes on the Ctrl-C that the terminal has sent already; a later one means it.
+    if (ending !== undefined && Date.now() - ending > 1000) process.exit(1);
+    if (ending !== undefined) return;
+    ending = Date.now();
+    close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        process.stderr.write(`ending failed: ${(error as Error).message}\n`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGINT", end);
+  process.on("SIGTERM", end);
+  // Whoever ends npm ends the shell between npm and us, which passes nothing on.
+  const parent = process.ppid;
+  const orphaned = () => process.ppid !== parent && end();
+  if (process.env.npm_lifecycle_event !== undefined) setInterval(orphaned, 500).unref();
+}
+
+const local = (port: number) => `http://127.0.0.1:${port}`;

@@ -1,0 +1,78 @@
+import { Command, CommanderError } from "commander";
+import { runtime } from "../functions/adapters/runtime.ts";
+import { add } from "./commands/add.ts";
+import { adopt } from "./commands/adopt.ts";
+import { authorize } from "./commands/authorize.ts";
+import { type Context, examples } from "./commands/context.ts";
+import { explain } from "./commands/errors.ts";
+import { importToken } from "./commands/import.ts";
+import { list } from "./commands/list.ts";
+import { refresh } from "./commands/refresh.ts";
+import { remove } from "./commands/remove.ts";
+import { sandbox } from "./commands/sandbox.ts";
+import { show } from "./commands/show.ts";
+import { findDeployment } from "./deployment.ts";
+import { openTerminal } from "./terminal.ts";
+
+const COMMANDS = [add, importToken, authorize, list, show, refresh, remove, adopt, sandbox];
+
+const ending = new AbortController();
+const program = new Command("npm run tokens --")
+  .description("Looks after the tokens: adds, authorizes, shows, refreshes and removes them.")
+  .option("--live", "the tokens of npm start -- --live, not those of the sandbox")
+  .addHelpText(
+    "after",
+    `
+The tokens are those of the file STORE where that is set, of Firestore where GOOGLE_CLOUD_PROJECT is set,
+else those of the running npm start, else the sandbox's. WEBEX_URL and PUBLIC_URL are obeyed too.
+${examples(
+  ["list", "what there is"],
+  ["add sales --client-id C1234", "a new token; asks for the client secret"],
+  ['authorize sales --scope "cjp:config_read"', "a person consents"],
+  ["sandbox down 30s", "watch the service hold while Webex is away"],
+)}`,
+  )
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(withoutValues(text)) });
+
+const context: Context = {
+  deployment: () => findDeployment(process.env, program.opts<{ live?: boolean }>().live === true),
+  terminal: openTerminal(ending.signal),
+  runtime,
+  signal: ending.signal,
+};
+for (const register of COMMANDS) register(program, context);
+
+endGently();
+program.parseAsync().catch(fail);
+
+/** Somebody may have put a secret where none belongs: it is not repeated. */
+function withoutValues(text: string): string {
+  return text.replace(/(--[\w-]+)=[^']*/g, "$1").replace(/ but got (\d+): .*/s, " but got $1.\n");
+}
+
+/** The first Ctrl-C ends all waiting and lets a write finish; a later one means it. */
+function endGently(): void {
+  let first: number | undefined;
+  const end = () => {
+    // npm passes on the Ctrl-C that the terminal has sent already.
+    if (first !== undefined && Date.now() - first > 1000) process.exit(130);
+    first ??= Date.now();
+    ending.abort();
+  };
+  process.on("SIGINT", end).on("SIGTERM", end);
+  // Whoever reads us had enough, as in `list | head -1`.
+  process.stdout.on("error", () => process.exit(0));
+}
+
+/** The one place where an error becomes words and a status. */
+function fail(error: unknown): void {
+  // Commander has said it already.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else {
+    const { sentence, exitCode } = explain(error);
+    process.stderr.write(`${process.env.DEBUG && error instanceof Error ? error.stack : sentence}\n`);
+    // A library may still hold a connection that it can't have.
+    process.exit(exitCode);
+  }
+}
