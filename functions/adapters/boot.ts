@@ -1,5 +1,3 @@
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import type { Log } from "../core/log.ts";
 import { type DocumentStore, StoreUnavailable } from "../core/store.ts";
 import { type Needed, readSettings, type Settings, SettingsError } from "./env.ts";
@@ -49,7 +47,6 @@ export async function openStore({ settings, metadata }: Boot): Promise<DocumentS
 async function openFile(file: string): Promise<DocumentStore> {
   const { openSqlite } = await import("./sqlite.ts");
   try {
-    mkdirSync(dirname(file), { recursive: true });
     return openSqlite(file, runtime.now);
   } catch (error) {
     throw new SettingsError((error as Error).message);
