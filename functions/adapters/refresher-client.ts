@@ -1,4 +1,4 @@
-import type { AskRefresher } from "../core/lookup.ts";
+import type { AskRefresher } from "../core/asker.ts";
 import type { Outcome } from "../core/refresh.ts";
 import type { Metadata } from "./metadata.ts";
 import { ask } from "./platform-http.ts";

@@ -1,17 +1,14 @@
 import { createHash } from "node:crypto";
 import { afterGrant } from "./changes.ts";
+import { type ConsentOptions, makeState, redeemState } from "./consent.ts";
 import type { Changes, TokenDocument } from "./document.ts";
 import { type ExchangeRequest, type Grant, judge, ownerOf, type TokenEndpoint } from "./grant.ts";
 import type { Log } from "./log.ts";
 import { Problem } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
-import { type Snapshot, type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
-import { HOUR, lifeOf, MINUTE, SECOND, sha256 } from "./time.ts";
+import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
+import { SECOND } from "./time.ts";
 
-/** How long a person may take from opening the address to coming back. */
-export const STATE_TIME = 15 * MINUTE;
-/** A document that holds no token yet may be authorized by its plain name for this long after its last edit. */
-const PLAIN_STATE_TIME = HOUR;
 /** How long a grant in hand is tried to be stored. */
 const SAVE_TIME = 10 * SECOND;
 const SAVE_PAUSE = 250;
@@ -27,15 +24,6 @@ export interface Authorizer {
   plainStates: boolean;
 }
 
-export interface ConsentOptions {
-  /** Webex's base URL, e.g. `https://webexapis.com/v1`. */
-  webexUrl: string;
-  /** Binds the code to whoever made the state (RFC 7636). Off: for integrations that refuse it. */
-  pkce: boolean;
-  /** The tokens may belong to another organization than before. */
-  newOrg: boolean;
-}
-
 /**
  * Makes a single-use state and the address at which a person consents (RFC 6749 §4.1.1). The state itself is stored
  * nowhere, only its hash. Throws `Problem` where the token's settings are incomplete.
@@ -43,17 +31,10 @@ export interface ConsentOptions {
 export async function startAuthorization(
   token: StoredToken,
   options: ConsentOptions,
-  { store, runtime }: Pick<Authorizer, "store" | "runtime">,
+  keeper: Pick<Authorizer, "store" | "runtime">,
 ): Promise<URL> {
   const { clientId, redirectUri } = settingsOf(token);
-  const state = runtime.secret();
-  const verifier = options.pkce ? runtime.secret() : undefined;
-  await store.documents.create("authorizations", sha256(state), {
-    name: token.name,
-    expires: new Date(runtime.now() + token.ahead + STATE_TIME),
-    ...(verifier !== undefined && { verifier }),
-    ...(options.newOrg && { newOrg: true }),
-  });
+  const { state, verifier } = await makeState(token, options, keeper);
   const url = new URL(`${options.webexUrl}/authorize`);
   url.searchParams.set("response_type", "code");
   url.searchParams.set("client_id", clientId);
@@ -76,7 +57,7 @@ export interface Callback {
 /** Exchanges the code and stores the tokens. Returns the token's name. Throws `Problem` and `StoreUnavailable`. */
 export async function finishAuthorization(callback: Callback, authorizer: Authorizer): Promise<string> {
   const { store, runtime, endpoint, log, threshold } = authorizer;
-  const consent = await redeemState(callback.state, authorizer);
+  const consent = await redeemState(callback.state, authorizer.plainStates, authorizer);
   const token = consent.token ?? (await store.read(consent.name));
   if (token === undefined) throw new Problem("not_found", `there is no token "${consent.name}" any more`);
   const request: ExchangeRequest = {
@@ -104,59 +85,6 @@ export async function finishAuthorization(callback: Callback, authorizer: Author
   );
   log("setup.authorized", { token: token.name });
   return token.name;
-}
-
-interface Consent {
-  name: string;
-  verifier?: string;
-  newOrg: boolean;
-  /** Where it was read on the way. */
-  token?: StoredToken;
-}
-
-/** Uses the state up, before Webex is asked. */
-async function redeemState(state: string, authorizer: Authorizer): Promise<Consent> {
-  const { store, runtime, plainStates } = authorizer;
-  if (state === "set_state_here")
-    throw new Problem(
-      "unset_state",
-      'the address still says "state=set_state_here": put the token\'s name there',
-    );
-  const id = sha256(state);
-  const authorization = await store.documents.read("authorizations", id);
-  if (authorization !== undefined) return useOnce(authorization, authorizer);
-  const token = plainStates ? await store.read(state) : undefined;
-  if (token === undefined || !mayUsePlainState(token, runtime.now() + token.ahead))
-    throw new Problem(
-      "state_refused",
-      'this address was not made here, or its token needs no consent: make a new one with "npm run tokens -- authorize NAME"',
-    );
-  return { name: token.name, newOrg: false, token };
-}
-
-async function useOnce(authorization: Snapshot, { store, runtime }: Authorizer): Promise<Consent> {
-  const { id, fields, version, readAt } = authorization;
-  const { name, verifier, expires, usedAt, newOrg } = fields;
-  const refuse = (why: string) =>
-    new Problem("state_refused", `this address ${why}: make a new one with "npm run tokens -- authorize"`);
-  if (typeof name !== "string" || typeof expires !== "number") throw refuse("was not made here");
-  if (usedAt !== undefined) throw refuse("was used before");
-  if (expires <= readAt) throw refuse("is too old");
-  if (
-    (await store.documents.update("authorizations", id, { usedAt: new Date(runtime.now()) }, version)) ===
-    undefined
-  )
-    throw refuse("was used before");
-  return { name, newOrg: newOrg === true, ...(typeof verifier === "string" && { verifier }) };
-}
-
-/** A plain name can be guessed: it opens only what has nothing to lose. `now`: the store's clock, in ms. */
-function mayUsePlainState({ document, writtenAt }: StoredToken, now: number): boolean {
-  if (lifeOf(document, now) > 0) return false;
-  const { accessToken, refreshToken, refreshExpires, failure } = document;
-  const neverHeld = accessToken === undefined && refreshToken === undefined;
-  if (neverHeld) return now - writtenAt < PLAIN_STATE_TIME;
-  return failure?.permanent === true || (refreshExpires !== undefined && refreshExpires <= now);
 }
 
 type Settings = Required<Pick<TokenDocument, "clientId" | "clientSecret" | "redirectUri">>;
@@ -211,7 +139,7 @@ async function storeGrant(
           `the settings of token "${token.name}" were changed meanwhile: authorize it again`,
         );
       const changes = changesFor(current);
-      if (current.document.accessToken === changes.accessToken && current.version !== token.version) return;
+      if (isDone(current, token, changes)) return;
       if ((await store.update(token.name, changes, current.version)) !== undefined) return;
       current = await store.read(token.name);
     } catch (error) {
@@ -228,6 +156,14 @@ async function storeGrant(
       current = (await store.read(token.name).catch(() => undefined)) ?? current;
     }
   }
+}
+
+/** Our write landed after all, or another consent, later than ours, is there. */
+function isDone(current: StoredToken, before: StoredToken, changes: Changes): boolean {
+  if (current.version === before.version) return false;
+  const { accessToken, refreshToken, lastRefresh = 0 } = current.document;
+  const otherGrant = refreshToken !== before.document.refreshToken;
+  return accessToken === changes.accessToken || (otherGrant && lastRefresh > (changes.lastRefresh ?? 0));
 }
 
 const sameClient = ({ snapshot: one }: StoredToken, { snapshot: other }: StoredToken) =>

@@ -1,8 +1,8 @@
+import { type Asker, type AskRefresher, makeAsker, within } from "./asker.ts";
 import { nameProblem } from "./document.ts";
 import { ownerOf } from "./grant.ts";
 import type { Log } from "./log.ts";
 import { admit, type Caller, identify, type Passphrases } from "./passphrase.ts";
-import type { Outcome } from "./refresh.ts";
 import { Problem, type Reply, type Request, seconds, single } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
 import { needText } from "./state.ts";
@@ -17,9 +17,6 @@ import {
   secondsUntil,
   sha256,
 } from "./time.ts";
-
-/** Asks the refresher for one token. Throws where it did not answer; nobody who stops waiting ever aborts it. */
-export type AskRefresher = (name: string, ask: AskByHash) => Promise<Outcome>;
 
 export interface Lookup {
   reader: TokenReader;
@@ -39,8 +36,6 @@ export interface Lookup {
 const HELD_DEADLINE = 1.6 * SECOND;
 /** Of that, what is kept for reading the new token. */
 const READ_AGAIN = 200;
-/** After an ask that did not help, held tokens are answered at once for this long. */
-const BRAKE = 10 * SECOND;
 const POLL = 300;
 const WAIT = { usual: 8, most: 20 };
 const MIN_TTL_MOST = 90 * 24 * 60 * 60;
@@ -190,47 +185,6 @@ function tokenReply(token: StoredToken, { wanted, lookup }: Reading): Reply {
     },
   };
 }
-
-interface Asker {
-  /** False for a while after an ask that did not help. */
-  ready(): boolean;
-  /** `undefined`: no answer within `patience` ms. Never throws. */
-  ask(name: string, ask: AskByHash, patience: number): Promise<Outcome | undefined>;
-}
-
-/** One ask per name at a time: whoever comes meanwhile waits for the same answer. */
-function makeAsker({ askRefresher, runtime, log }: Lookup): Asker {
-  const underWay = new Map<string, Promise<Outcome | undefined>>();
-  let brakedUntil = 0;
-  const brake = (until: number) => {
-    brakedUntil = Math.min(until, runtime.now() + BRAKE);
-  };
-  const start = (name: string, ask: AskByHash) =>
-    askRefresher(name, ask)
-      .then((outcome) => {
-        if (outcome.outcome === "deferred") brake(outcome.until);
-        return outcome;
-      })
-      .catch((): undefined => {
-        brake(Number.POSITIVE_INFINITY);
-        log("lookup.refresher_failed", { token: name });
-      })
-      .finally(() => underWay.delete(name));
-  return {
-    ready: () => runtime.now() >= brakedUntil,
-    async ask(name, ask, patience) {
-      const running = underWay.get(name) ?? start(name, ask);
-      underWay.set(name, running);
-      const outcome = await within(patience, running, runtime);
-      if (outcome === undefined) brake(Number.POSITIVE_INFINITY);
-      return outcome;
-    },
-  };
-}
-
-/** What the work gives within `ms`, else `undefined`; the work goes on. */
-const within = <T>(ms: number, work: Promise<T>, runtime: Runtime): Promise<T | undefined> =>
-  Promise.race([work, runtime.sleep(Math.max(0, ms)).then(() => undefined)]);
 
 /** A second look that fails is no reason to withhold what the first one found. */
 const quietly = <T>(work: Promise<T>): Promise<T | undefined> => work.catch(() => undefined);

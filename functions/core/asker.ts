@@ -1,0 +1,58 @@
+import type { Log } from "./log.ts";
+import type { Outcome } from "./refresh.ts";
+import type { Runtime } from "./runtime.ts";
+import { type AskByHash, SECOND } from "./time.ts";
+
+/** Asks the refresher for one token. Throws where it did not answer; nobody who stops waiting ever aborts it. */
+export type AskRefresher = (name: string, ask: AskByHash) => Promise<Outcome>;
+
+/** After an ask that did not help, held tokens are answered at once for this long. */
+const BRAKE = 10 * SECOND;
+
+/** What one reading instance knows of the refresher: which asks are under way, and whether asking is of use. */
+export interface Asker {
+  /** False for a while after an ask that did not help. */
+  ready(): boolean;
+  /** `undefined`: no answer within `patience` ms. Never throws. */
+  ask(name: string, ask: AskByHash, patience: number): Promise<Outcome | undefined>;
+}
+
+interface AskerParts {
+  askRefresher: AskRefresher;
+  runtime: Runtime;
+  log: Log;
+}
+
+/** One ask per name at a time: whoever comes meanwhile waits for the same answer. */
+export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
+  const underWay = new Map<string, Promise<Outcome | undefined>>();
+  let brakedUntil = 0;
+  const brake = (until: number) => {
+    brakedUntil = Math.min(until, runtime.now() + BRAKE);
+  };
+  const start = (name: string, ask: AskByHash) =>
+    askRefresher(name, ask)
+      .then((outcome) => {
+        if (outcome.outcome === "deferred") brake(outcome.until);
+        return outcome;
+      })
+      .catch((): undefined => {
+        brake(Number.POSITIVE_INFINITY);
+        log("lookup.refresher_failed", { token: name });
+      })
+      .finally(() => underWay.delete(name));
+  return {
+    ready: () => runtime.now() >= brakedUntil,
+    async ask(name, ask, patience) {
+      const running = underWay.get(name) ?? start(name, ask);
+      underWay.set(name, running);
+      const outcome = await within(patience, running, runtime);
+      if (outcome === undefined) brake(Number.POSITIVE_INFINITY);
+      return outcome;
+    },
+  };
+}
+
+/** What the work gives within `ms`, else `undefined`; the work goes on. */
+export const within = <T>(ms: number, work: Promise<T>, runtime: Runtime): Promise<T | undefined> =>
+  Promise.race([work, runtime.sleep(Math.max(0, ms)).then(() => undefined)]);
