@@ -1,6 +1,7 @@
-import { boot, openStore } from "./adapters/boot.ts";
+import { boot } from "./adapters/boot.ts";
 import { corsFor, sampleCors } from "./adapters/cors.ts";
 import { serve } from "./adapters/http.ts";
+import { openReader } from "./adapters/open-reader.ts";
 import { openPassphrases } from "./adapters/passphrases.ts";
 import { refresherAt } from "./adapters/refresher-client.ts";
 import { runtime } from "./adapters/runtime.ts";
@@ -14,7 +15,7 @@ export const lookup = boot(["store", "passphrase", "refresherUrl"], async (boote
   const { sample, corsOrigins, refresherUrl = "", setupUrl, threshold } = settings;
   return serve({
     handle: makeLookup({
-      reader: tokenReader(await openStore(booted), runtime.now),
+      reader: tokenReader(await openReader(booted), runtime.now),
       askRefresher: refresherAt(refresherUrl, metadata),
       passphrases: await openPassphrases(settings.passphrase, log, runtime.now),
       runtime,

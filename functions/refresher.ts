@@ -1,6 +1,7 @@
 import pLimit from "p-limit";
-import { boot, openStore } from "./adapters/boot.ts";
+import { boot } from "./adapters/boot.ts";
 import { serve } from "./adapters/http.ts";
+import { openStore } from "./adapters/open-store.ts";
 import { runtime } from "./adapters/runtime.ts";
 import { webexEndpoint } from "./adapters/webex.ts";
 import { makeRefresher } from "./core/refresher.ts";

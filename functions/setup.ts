@@ -1,6 +1,7 @@
-import { boot, openStore } from "./adapters/boot.ts";
+import { boot } from "./adapters/boot.ts";
 import { sampleCors } from "./adapters/cors.ts";
 import { serve } from "./adapters/http.ts";
+import { openStore } from "./adapters/open-store.ts";
 import { openPassphrases } from "./adapters/passphrases.ts";
 import { runtime } from "./adapters/runtime.ts";
 import { webexEndpoint } from "./adapters/webex.ts";
@@ -22,6 +23,7 @@ export const setup = boot(["store", "passphrase"], async (booted) => {
       threshold,
       legacy: legacySetup,
       plainStates: legacySetup,
+      anyMethod: sample,
     }),
     log,
     ...(sample ? { tell: sampleProblem, cors: sampleCors } : { tell: setupProblem }),

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { openStore } from "../functions/adapters/boot.ts";
 import { readSettings, type Settings, SettingsError, type StoreSettings } from "../functions/adapters/env.ts";
 import { metadataServer } from "../functions/adapters/metadata.ts";
+import { openStore } from "../functions/adapters/open-store.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
 import { placeFor, type RunningService, runningAt } from "./place.ts";
@@ -73,7 +73,7 @@ function storeHere(live: boolean): StoreSettings {
 /** A service on another store must not be asked: it would be shown secrets that are not its own. */
 function worksOn({ store: file, sandboxUrl }: RunningService, store: StoreSettings): boolean {
   if (store.kind === "sqlite") return file !== "" && sameFile(file, store.file);
-  return file === "" && (store.emulator || sandboxUrl === undefined);
+  return file === "" && (store.emulator !== undefined || sandboxUrl === undefined);
 }
 
 const sameFile = (one: string, other: string) => resolve(one) === resolve(other);
@@ -82,7 +82,7 @@ function whereText(store: StoreSettings, service: RunningService | undefined): s
   const kind = service?.sandboxUrl === undefined ? "live" : "sandbox";
   const running = service === undefined ? "" : `, where npm start runs (${kind})`;
   if (store.kind === "sqlite") return `${store.file}${running}`;
-  const emulator = store.emulator ? "the emulator's " : "";
+  const emulator = store.emulator !== undefined ? "the emulator's " : "";
   return `${emulator}Firestore, project ${store.project}${running}`;
 }
 
@@ -92,6 +92,6 @@ async function open(settings: Settings, create: boolean): Promise<DocumentStore>
     throw new SettingsError(
       `there is no token store ${store.file} yet: start the service with "npm start", or add a token`,
     );
-  const metadata = metadataServer(process.env.GCE_METADATA_HOST ?? "metadata.google.internal", runtime.now);
-  return openStore({ settings, metadata, log: () => {} });
+  const metadata = metadataServer(settings.metadataHost, runtime.now);
+  return openStore({ settings, metadata });
 }

@@ -93,6 +93,7 @@ function handlerFor(sweeper: Sweeper, { settings, passphrases }: ServiceOptions)
       threshold,
       legacy: legacySetup,
       plainStates: legacySetup,
+      anyMethod: sample,
     }),
     log,
     ...(sample ? { tell: sampleProblem, cors: sampleCors } : { tell: setupProblem }),

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { openStore } from "../functions/adapters/boot.ts";
 import { readSettings, type Settings } from "../functions/adapters/env.ts";
 import { metadataServer } from "../functions/adapters/metadata.ts";
+import { openStore } from "../functions/adapters/open-store.ts";
 import { openPassphrases } from "../functions/adapters/passphrases.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import { type TokenStore, tokenStore } from "../functions/core/store.ts";
@@ -75,8 +75,8 @@ function settingsFor(place: Place, settings: Settings): Settings {
 }
 
 async function openTokens(settings: Settings): Promise<TokenStore> {
-  const metadata = metadataServer(process.env.GCE_METADATA_HOST ?? "metadata.google.internal", runtime.now);
-  return tokenStore(await openStore({ settings, metadata, log }), runtime.now);
+  const metadata = metadataServer(settings.metadataHost, runtime.now);
+  return tokenStore(await openStore({ settings, metadata }), runtime.now);
 }
 
 function makeFolder(folder: string): void {

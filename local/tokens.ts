@@ -44,6 +44,9 @@ const context: Context = {
 for (const register of COMMANDS) register(program, context);
 
 endGently();
+// Google's libraries reject promises that nobody can catch, and warn in their own words.
+process.on("uncaughtException", fail);
+if (!process.env.DEBUG) process.removeAllListeners("warning");
 program.parseAsync().catch(fail);
 
 /** Somebody may have put a secret where none belongs: it is not repeated. */

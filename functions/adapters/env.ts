@@ -21,12 +21,14 @@ export interface Settings {
   corsOrigins: readonly string[];
   legacySetup: boolean;
   port: number;
+  /** Google Cloud's metadata server: host, and port where it is not 80. */
+  metadataHost: string;
 }
 
 export type StoreSettings =
   | { kind: "sqlite"; file: string }
   /** Without a project, the metadata server knows it. */
-  | { kind: "firestore"; project: string | undefined; database: string; emulator: boolean };
+  | { kind: "firestore"; project: string | undefined; database: string; emulator: string | undefined };
 
 /** The environment can't be used: one message that names every variable that is missing or malformed. */
 export class SettingsError extends Error {
@@ -64,6 +66,7 @@ export function readSettings(env: Environment, needed: readonly Needed[]): Setti
     corsOrigins: read.origins("CORS_ORIGINS"),
     legacySetup: read.oneOf("LEGACY_SETUP", ["on", "off"]) !== "off",
     port: read.whole("PORT", 1, 65535) ?? 8080,
+    metadataHost: read.text("GCE_METADATA_HOST") ?? "metadata.google.internal",
   };
   for (const need of needed) if (settings[need] === undefined) read.problems.push(MISSING[need]);
   if (read.problems.length > 0) throw new SettingsError(read.problems.join("; "));
@@ -74,7 +77,7 @@ function storeSettings(read: Reader, onGoogleCloud: boolean): StoreSettings | un
   const file = read.text("STORE");
   const project = read.text("GOOGLE_CLOUD_PROJECT");
   const database = read.text("FIRESTORE_DATABASE") ?? "(default)";
-  const emulator = read.text("FIRESTORE_EMULATOR_HOST") !== undefined;
+  const emulator = read.text("FIRESTORE_EMULATOR_HOST");
   if (file !== undefined) return { kind: "sqlite", file };
   if (emulator && project === undefined)
     read.problems.push("GOOGLE_CLOUD_PROJECT is missing: with the emulator any name will do");
@@ -125,8 +128,7 @@ function reader(env: Environment) {
 
 function baseUrl(value: string): string | undefined {
   const url = URL.parse(value);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "")
-    return undefined;
+  if (url === null || !/^https?:$/.test(url.protocol) || /[?#@]/.test(value)) return undefined;
   return url.href.replace(/\/+$/, "");
 }
 

@@ -119,7 +119,7 @@ function snapshotOf(snapshot: DocumentSnapshot): Snapshot {
 }
 
 /** The console offers timestamps where ms are meant. */
-const plain = (value: unknown) => (value instanceof Timestamp ? value.toMillis() : value);
+const plain = (value: unknown) => (value instanceof Timestamp ? value.toDate() : value);
 
 const versionOf = ({ seconds, nanoseconds }: Timestamp) => `${seconds}.${nanoseconds}`;
 
@@ -145,7 +145,7 @@ async function answered<T>(call: Promise<T>, expected: number[] = []): Promise<T
     if (error instanceof StoreUnavailable) throw error;
     const { code, message } = error as { code?: unknown; message?: unknown };
     if (typeof code === "number" && expected.includes(code)) return undefined;
-    throw new StoreUnavailable(`Firestore failed (${code ?? "no code"}): ${message}`);
+    throw new StoreUnavailable(`Firestore failed (${code ?? "no code"})`, String(message));
   } finally {
     clearTimeout(timer);
   }

@@ -42,7 +42,9 @@ export function serve({ handle, tell = problemReply, log, cors }: Serving): Hand
 function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof StoreUnavailable)
-    return new Problem("store_unavailable", "the token store did not answer: try again", 5);
+    return new Problem("store_unavailable", "the token store did not answer: try again", {
+      "retry-after": "5",
+    });
   return new Problem("bug", "something went wrong here: please report the reference");
 }
 
@@ -64,7 +66,11 @@ const EVENT: Partial<Record<ProblemCode, Event>> = {
 /** The places a bug went through. Its message stays out: it may quote what was being worked on. */
 function whereOf(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
-  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  const { stack = "", message } = error;
+  const frames = stack
+    .slice(stack.indexOf(message) + message.length)
+    .split("\n")
+    .filter((line) => /^\s+at /.test(line));
   return [error.name, ...frames.map((line) => line.trim())].slice(0, 8).join(" ");
 }
 

@@ -7,7 +7,7 @@ import { EVENTS, type Log } from "../core/log.ts";
 export function jsonLog(write: (line: string) => void = (line) => process.stdout.write(line)): Log {
   return (event, details = {}) =>
     write(
-      `${JSON.stringify({ severity: EVENTS[event], message: messageOf(event, details), event, ...details })}\n`,
+      `${JSON.stringify({ ...details, severity: EVENTS[event], message: messageOf(event, details), event })}\n`,
     );
 }
 

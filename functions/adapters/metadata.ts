@@ -1,14 +1,17 @@
+import { fieldsOf } from "../core/document.ts";
 import { ask } from "./platform-http.ts";
 
 /** How long the metadata server may take, in ms. It is on the same machine; where it is not, nothing answers. */
 const PATIENCE = 2000;
-/** Identity tokens live an hour; this much before their end a new one is fetched, in ms. */
-const EARLY = 5 * 60_000;
+/** Tokens live an hour; this long before their end a new one is fetched, in ms (the server makes one at 5 min). */
+const EARLY = 3 * 60_000;
 
 /** Google Cloud's metadata server, as far as this service needs it. */
 export interface Metadata {
   /** The id of the project this runs in. Rejects where there is no metadata server. */
   project(): Promise<string>;
+  /** An access token of the service account that this runs as. Cached; one fetch at a time. */
+  accessToken(): Promise<string>;
   /** A token that tells a private function who is asking. Cached; one fetch at a time. */
   identityToken(audience: string): Promise<string>;
 }
@@ -25,29 +28,55 @@ export function metadataServer(host: string, now: () => number): Metadata {
     if (status !== 200) throw new Error(`the metadata server answered ${status}`);
     return body.trim();
   };
-  const tokens = new Map<string, { token: Promise<string>; until: number }>();
+  const cached = remembering(now);
   return {
     project: () => get("project/project-id"),
-    identityToken(audience) {
-      const known = tokens.get(audience);
-      if (known !== undefined && known.until > now()) return known.token;
-      const path = `instance/service-accounts/default/identity?audience=${encodeURIComponent(audience)}`;
-      const entry = { token: get(path), until: Number.POSITIVE_INFINITY };
-      tokens.set(audience, entry);
-      entry.token.then(
-        (token) => {
-          entry.until = expiryOf(token) - EARLY;
-        },
-        () => tokens.delete(audience),
-      );
-      return entry.token;
-    },
+    accessToken: () =>
+      cached("access", async () => {
+        const asked = now();
+        return accessTokenIn(await get("instance/service-accounts/default/token"), asked);
+      }),
+    identityToken: (audience) =>
+      cached(audience, async () => {
+        const query = `audience=${encodeURIComponent(audience)}`;
+        return identityTokenIn(await get(`instance/service-accounts/default/identity?${query}`));
+      }),
   };
 }
 
-/** ms: the `exp` claim. It is not verified here: whoever is shown the token does that. */
-function expiryOf(token: string): number {
-  const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
-  const { exp } = claims as { exp?: unknown };
-  return typeof exp === "number" ? exp * 1000 : 0;
+interface Expiring {
+  token: string;
+  /** ms. */
+  expires: number;
+}
+
+/** One fetch at a time for each key; what it gave serves until shortly before its end. A failure is not kept. */
+function remembering(now: () => number) {
+  const entries = new Map<string, { token: Promise<string>; until: number }>();
+  return (key: string, fetch: () => Promise<Expiring>): Promise<string> => {
+    const known = entries.get(key);
+    if (known !== undefined && known.until > now()) return known.token;
+    const entry = { token: Promise.resolve(""), until: Number.POSITIVE_INFINITY };
+    entry.token = fetch().then(({ token, expires }) => {
+      entry.until = expires - EARLY;
+      return token;
+    });
+    entry.token.catch(() => entries.delete(key));
+    entries.set(key, entry);
+    return entry.token;
+  };
+}
+
+function accessTokenIn(body: string, asked: number): Expiring {
+  const { access_token: token, expires_in: seconds } = fieldsOf(JSON.parse(body));
+  if (typeof token !== "string" || typeof seconds !== "number")
+    throw new Error("the metadata server answered with no access token");
+  return { token, expires: asked + seconds * 1000 };
+}
+
+/** The `exp` claim is not verified here: whoever is shown the token does that. */
+function identityTokenIn(token: string): Expiring {
+  const claims = Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8");
+  const { exp } = fieldsOf(JSON.parse(claims));
+  return { token, expires: typeof exp === "number" ? exp * 1000 : 0 };
 }

@@ -1,5 +1,5 @@
-import { request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { type Agent as HttpAgent, request as requestHttp } from "node:http";
+import { type Agent as HttpsAgent, request as requestHttps } from "node:https";
 
 /** An answer to a request that this service makes of its own platform. */
 export interface PlatformAnswer {
@@ -12,6 +12,8 @@ export interface PlatformRequest {
   method: "GET" | "POST";
   headers?: Readonly<Record<string, string>>;
   body?: string;
+  /** Keeps the connection for the next request. */
+  agent?: HttpAgent | HttpsAgent;
   /** ms for the whole exchange. */
   patience: number;
 }
@@ -22,22 +24,26 @@ export interface PlatformRequest {
  */
 export function ask(
   url: URL,
-  { method, headers = {}, body, patience }: PlatformRequest,
+  { method, headers = {}, body, agent, patience }: PlatformRequest,
 ): Promise<PlatformAnswer> {
   const send = url.protocol === "https:" ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
-    const request = send(url, { method, headers, signal: AbortSignal.timeout(patience) }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk) => chunks.push(chunk));
-      response.on("error", reject);
-      response.on("end", () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: Buffer.concat(chunks).toString("utf8"),
-        }),
-      );
-    });
+    const request = send(
+      url,
+      { method, headers, agent, signal: AbortSignal.timeout(patience) },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString("utf8"),
+          }),
+        );
+      },
+    );
     request.on("error", reject);
     request.end(body);
   });

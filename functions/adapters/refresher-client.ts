@@ -1,4 +1,5 @@
 import type { AskRefresher } from "../core/asker.ts";
+import { fieldsOf } from "../core/document.ts";
 import type { Outcome } from "../core/refresh.ts";
 import type { Metadata } from "./metadata.ts";
 import { ask } from "./platform-http.ts";
@@ -7,7 +8,7 @@ import { ask } from "./platform-http.ts";
 const PATIENCE = 25_000;
 
 /** Asks the refresher function over HTTP; where its address is https, with an identity token that IAM checks. */
-export function refresherAt(url: string, metadata: Metadata): AskRefresher {
+export function refresherAt(url: string, metadata: Pick<Metadata, "identityToken">): AskRefresher {
   return async (name, { ifToken, minTtl }) => {
     const target = new URL(url);
     target.searchParams.set("name", name);
@@ -23,6 +24,8 @@ export function refresherAt(url: string, metadata: Metadata): AskRefresher {
       patience: PATIENCE,
     });
     if (status !== 200) throw new Error(`the refresher answered ${status}`);
-    return JSON.parse(body) as Outcome;
+    const outcome = fieldsOf(JSON.parse(body));
+    if (typeof outcome.outcome !== "string") throw new Error("whoever answered is not the refresher");
+    return outcome as unknown as Outcome;
   };
 }

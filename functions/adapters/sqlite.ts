@@ -143,8 +143,8 @@ function answered<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {
-    const why = error instanceof Error ? error.message : "unknown reason";
-    throw new StoreUnavailable(`the SQLite store failed: ${why}`);
+    const { errcode, message } = error as { errcode?: unknown; message?: unknown };
+    throw new StoreUnavailable(`the SQLite store failed (${errcode ?? "no code"})`, String(message));
   }
 }
 

@@ -8,11 +8,15 @@ export type AskRefresher = (name: string, ask: AskByHash) => Promise<Outcome>;
 
 /** After an ask that did not help, held tokens are answered at once for this long. */
 const BRAKE = 10 * SECOND;
+/** Names that rest at a time, so that memory stays bounded; beyond it they are asked for early. */
+const MOST_RESTING = 1000;
 
 /** What one reading instance knows of the refresher: which asks are under way, and whether asking is of use. */
 export interface Asker {
   /** False for a while after an ask that did not help. */
-  ready(): boolean;
+  ready(name: string): boolean;
+  /** Nobody with a live token waits for this name for a while: somebody just did, in vain. */
+  rest(name: string): void;
   /** `undefined`: no answer within `patience` ms. Never throws. */
   ask(name: string, ask: AskByHash, patience: number): Promise<Outcome | undefined>;
 }
@@ -26,6 +30,7 @@ interface AskerParts {
 /** One ask per name at a time: whoever comes meanwhile waits for the same answer. */
 export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
   const underWay = new Map<string, Promise<Outcome | undefined>>();
+  const resting = new Map<string, number>();
   let brakedUntil = 0;
   const brake = (until: number) => {
     brakedUntil = Math.min(until, runtime.now() + BRAKE);
@@ -42,13 +47,15 @@ export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
       })
       .finally(() => underWay.delete(name));
   return {
-    ready: () => runtime.now() >= brakedUntil,
-    async ask(name, ask, patience) {
+    ready: (name) => runtime.now() >= Math.max(brakedUntil, resting.get(name) ?? 0),
+    rest(name) {
+      if (resting.size >= MOST_RESTING) resting.clear();
+      resting.set(name, runtime.now() + BRAKE);
+    },
+    ask(name, ask, patience) {
       const running = underWay.get(name) ?? start(name, ask);
       underWay.set(name, running);
-      const outcome = await within(patience, running, runtime);
-      if (outcome === undefined) brake(Number.POSITIVE_INFINITY);
-      return outcome;
+      return within(patience, running, runtime);
     },
   };
 }

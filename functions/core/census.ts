@@ -1,6 +1,6 @@
 import type { Refresher } from "./refresh.ts";
 import { STATES, type State, stateOf } from "./state.ts";
-import { turnCensus } from "./status.ts";
+import { readCensus, recordCensus } from "./status.ts";
 import type { StoredToken } from "./store.ts";
 import { DAY, lifeOf, scheduleOf } from "./time.ts";
 
@@ -23,7 +23,7 @@ type Counter = Pick<Refresher, "store" | "runtime" | "log" | "threshold">;
 export async function census(counter: Counter): Promise<Census> {
   const { store, runtime, log } = counter;
   const started = runtime.now();
-  const before = await turnCensus(started, store.documents);
+  const before = await readCensus(store.documents);
   const states = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>;
   let tokens = 0;
   let adopted = 0;
@@ -37,6 +37,7 @@ export async function census(counter: Counter): Promise<Census> {
       forecast(token, now, before, counter);
     }
   }
+  await recordCensus(started, store.documents);
   const result = { tokens, adopted, states, elapsedMs: runtime.now() - started };
   log("census.done", { tokens, adopted, ...states, elapsedMs: result.elapsedMs });
   return result;
@@ -47,10 +48,12 @@ export async function census(counter: Counter): Promise<Census> {
  * False: nothing was to do, or somebody else wrote the document meanwhile.
  */
 export async function adopt(token: StoredToken, now: number, counter: Counter): Promise<boolean> {
-  const { document, name, version, inputs } = token;
+  const { document, name, version, inputs, snapshot } = token;
   const { refreshToken, refreshAt, failure } = document;
+  // Typed by hand as text or as a timestamp it can be read, but no query for numbers finds it.
+  const indexed = typeof snapshot.fields.refreshAt === "number";
   const edited = failure !== undefined && failure.inputs !== inputs && (refreshAt ?? 0) > now;
-  if (refreshToken === undefined || document.static || (refreshAt !== undefined && !edited)) return false;
+  if (refreshToken === undefined || document.static || (indexed && !edited)) return false;
   const at = edited || lifeOf(document, now) === 0 ? now : scheduleOf(name, document, now, counter.threshold);
   if ((await counter.store.update(name, { refreshAt: at }, version)) === undefined) return false;
   counter.log("census.adopted", { token: name });

@@ -1,7 +1,7 @@
 import type { Changes, Failure, TokenDocument } from "./document.ts";
 import { type Grant, ownerOf, type Refusal } from "./grant.ts";
 import { inputsOf, type StoredToken } from "./store.ts";
-import { backoffOf, lifetimeOf, SECOND, scheduleOf, UNCHANGED_CODE } from "./time.ts";
+import { backoffOf, LONGEST_RETRY_AFTER, lifetimeOf, SECOND, scheduleOf, UNCHANGED_CODE } from "./time.ts";
 
 /** Two answers for the same token differ by a rounded second and the request's way; more is new life. */
 const SAME_EXPIRY = 5 * SECOND;
@@ -42,20 +42,27 @@ export function afterGrant(token: StoredToken, grant: Grant, asked: Asked, thres
 /** What a refusal changes in the document: the failure, and when to try again. No token is ever touched by it. */
 export function afterRefusal(token: StoredToken, refusal: Refusal, now: number): Changes {
   const { name, document, inputs } = token;
-  const failure = streak(document.failure, refusal, now, inputs);
-  const wait = backoffOf(name, failure, lifetimeOf(document), refusal.retryAfter);
+  const { retryAfter } = refusal;
+  const notBefore =
+    retryAfter === undefined ? {} : { notBefore: now + Math.min(retryAfter, LONGEST_RETRY_AFTER) };
+  const failure = { ...streak(document.failure, refusal, now, inputs), ...notBefore };
+  const wait = backoffOf(name, failure, lifetimeOf(document), retryAfter);
   return { failure, refreshAt: now + Math.round(wait), lease: undefined };
 }
 
 function grantedFields(document: TokenDocument, grant: Grant, from: number): Changes {
   const { accessToken, expiresIn, refreshToken, refreshTokenExpiresIn, scope } = grant;
-  const lifetime = expiresIn ?? Math.round(lifetimeOf(document) / SECOND);
+  const usual = Math.round(lifetimeOf(document) / SECOND);
+  const lifetime = expiresIn ?? usual;
+  // The same token says how much is left of its life, or nothing at all; neither is a fresh token's lifetime.
+  const same = accessToken === document.accessToken;
+  const end = same && expiresIn === undefined ? document.accessExpires : undefined;
   const orgId = ownerOf(accessToken)?.orgId;
   return {
     accessToken,
-    accessExpires: from + lifetime * SECOND,
+    accessExpires: end ?? from + lifetime * SECOND,
     lastRefresh: from,
-    lifetime,
+    lifetime: same ? Math.max(usual, lifetime) : lifetime,
     ...(refreshToken !== undefined && { refreshToken }),
     ...(refreshTokenExpiresIn !== undefined && { refreshExpires: from + refreshTokenExpiresIn * SECOND }),
     ...(scope !== undefined && { scope }),
@@ -72,11 +79,10 @@ function streak(
 ): Failure {
   const kind = (failure: { code: string; permanent: boolean }) =>
     `${failure.permanent} ${failure.code === UNCHANGED_CODE}`;
-  const goesOn =
-    before !== undefined && before.inputs === inputs && kind(before) === kind({ code, permanent });
-  return goesOn
-    ? { ...before, count: before.count + 1, code, at }
-    : { count: 1, code, since: at, at, permanent, inputs };
+  const sameInputs = before?.inputs === inputs || code === UNCHANGED_CODE;
+  const goesOn = before !== undefined && sameInputs && kind(before) === kind({ code, permanent });
+  const { count, since } = goesOn ? before : { count: 0, since: at };
+  return { count: count + 1, code, since, at, permanent, inputs };
 }
 
 const inputsAfter = (token: StoredToken, changes: Changes) =>

@@ -1,41 +1,33 @@
-import type { Problem, ProblemCode, Reply } from "./reply.ts";
+import type { Problem, ProblemCode, Reply, Request } from "./reply.ts";
 
-/** What Cisco's sample says in each case, for flows that test for its words (`COMPAT=sample`). */
-const WORDS: Record<ProblemCode, string> = {
+/** What Cisco's sample says of a read, for flows that test for its words (`COMPAT=sample`). */
+const WORDS: Partial<Record<ProblemCode, string>> = {
   no_name: "Missing Token Name",
   no_passphrase: "Missing Passphrase",
   wrong_passphrase: "Invalid Token Passphrase",
-  not_found: "Access Token not found",
-  bad_request: "Access Token not found",
-  wrong_method: "Access Token not found",
-  store_unavailable: "Access Token not found",
   needs_person: "Refresh Token expired",
   nothing_yet: "Token refresh failed",
   bug: "Token refresh failed",
-  unset_state: "Set state to your Token Name",
-  consent_refused: "An error occured",
-  state_refused: "Failed to create tokens",
-  settings_missing: "Failed to create tokens",
-  code_refused: "Failed to create tokens",
-  foreign_organization: "Failed to create tokens",
-  settings_changed: "Failed to create tokens",
-  not_saved: "Failed to create tokens",
-  webex_unavailable: "Failed to create tokens",
-  already_set_up: "Failed to initialize token document",
 };
 
-/** Those after which the sample adds what happened. */
-const EXPLAINED: ProblemCode[] = ["consent_refused"];
-
 /** Every problem as the sample tells it: HTTP 500 and a short message. */
-export function sampleProblem({ code, message }: Problem): Reply {
-  const words = WORDS[code];
-  const failed = words.startsWith("Failed") ? `${words}, error: ${message}` : words;
-  return {
-    status: 500,
-    body: { status: "500", message: EXPLAINED.includes(code) ? `${words}: ${message}` : failed },
-  };
+export function sampleProblem(problem: Problem, _reference: string, request: Request): Reply {
+  return { status: 500, body: { status: "500", message: wordsFor(problem, request) } };
 }
+
+function wordsFor({ code, message }: Problem, { path, query }: Request): string {
+  if (path === "/callback") {
+    if (code === "unset_state") return "Set state to your Token Name";
+    if (!query.get("code")) return `An error occured: ${query.get("error") ?? "undefined"}`;
+    return `Failed to create tokens, error: ${message}`;
+  }
+  if (path === "/init" && !INIT_WORDS.includes(code))
+    return `Failed to initialize token document, error: ${message}`;
+  return WORDS[code] ?? "Access Token not found";
+}
+
+/** What the sample says of `/init` in the words of a read. */
+const INIT_WORDS: readonly ProblemCode[] = ["no_name", "no_passphrase", "wrong_passphrase"];
 
 /** The sample's answer to a preflight, from any origin. */
 export const SAMPLE_CORS = {

@@ -1,4 +1,4 @@
-import { nameProblem } from "./document.ts";
+import { asNumber, nameProblem } from "./document.ts";
 import { Problem } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Snapshot, StoredToken, TokenStore } from "./store.ts";
@@ -75,10 +75,11 @@ export async function redeemState(state: string, plainStates: boolean, keeper: K
 
 async function useOnce(authorization: Snapshot, { store, runtime }: Keeper): Promise<Consent> {
   const { id, fields, version, readAt } = authorization;
-  const { name, verifier, expires, usedAt, newOrg } = fields;
+  const { name, verifier, usedAt, newOrg } = fields;
+  const expires = asNumber(fields.expires);
   const refuse = (why: string) =>
     new Problem("state_refused", `this address ${why}: make a new one with "npm run tokens -- authorize"`);
-  if (typeof name !== "string" || typeof expires !== "number") throw refuse("was not made here");
+  if (typeof name !== "string" || expires === undefined) throw refuse("was not made here");
   if (usedAt !== undefined) throw refuse("was used before");
   if (expires <= readAt) throw refuse("is too old");
   if (

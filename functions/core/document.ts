@@ -50,6 +50,8 @@ export interface Failure {
   permanent: boolean;
   /** Hash of the credentials used; a different one makes the token due at once. */
   inputs: string;
+  /** ms: Webex asked not to be asked before (`Retry-After`). Absent: it did not say. */
+  notBefore?: number;
 }
 
 /** Fields to set; `undefined` deletes the field. */
@@ -120,14 +122,17 @@ export function nameProblem(name: string): string | undefined {
 
 const asString = (value: unknown) => (typeof value === "string" ? value.trim() : undefined);
 
-function asNumber(value: unknown): number | undefined {
-  const number = typeof value === "string" ? Number(value.trim()) : value;
+/** A number or an instant in ms, however it was typed; `undefined` for all else. */
+export function asNumber(value: unknown): number | undefined {
+  if (value instanceof Date) return asNumber(value.getTime());
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   return typeof number === "number" && Number.isFinite(number) && number >= 0 ? number : undefined;
 }
 
 function asBoolean(value: unknown): boolean | undefined {
-  if (value === true || value === "true") return true;
-  if (value === false || value === "false") return false;
+  const word = typeof value === "string" ? value.trim() : value;
+  if (word === true || word === "true") return true;
+  if (word === false || word === "false") return false;
   return undefined;
 }
 
@@ -145,7 +150,16 @@ function asFailure(value: unknown): Failure | undefined {
   if (count === undefined || since === undefined || at === undefined) return undefined;
   const { code, inputs } = fields;
   if (typeof code !== "string" || typeof inputs !== "string") return undefined;
-  return { count, code, since, at, permanent: fields.permanent === true, inputs };
+  const notBefore = asNumber(fields.notBefore);
+  return {
+    count,
+    code,
+    since,
+    at,
+    permanent: fields.permanent === true,
+    inputs,
+    ...(notBefore !== undefined && { notBefore }),
+  };
 }
 
 /** The fields of an object; none for anything else. */

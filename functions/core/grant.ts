@@ -80,7 +80,7 @@ export function retryAfterOf(header: string | undefined, now: number): number | 
 
 /** The organization and cluster written into an access token, where its third part is an organization's id. */
 export function ownerOf(accessToken: string): { orgId: string; cluster: string } | undefined {
-  const [, cluster, orgId] = accessToken.split("_");
+  const [orgId, cluster] = accessToken.split("_").reverse();
   if (cluster === undefined || orgId === undefined || !UUID.test(orgId)) return undefined;
   return { orgId: orgId.toLowerCase(), cluster };
 }
@@ -92,7 +92,7 @@ function judgeGrant(body: Record<string, unknown>): Verdict {
   if (accessToken === undefined) return refused("no_access_token");
   const expiresIn = secondsOf(body.expires_in);
   // A token that is born dead would be served by nobody and refreshed by everybody.
-  if (expiresIn !== undefined && expiresIn <= 0) return refused("no_lifetime");
+  if (expiresIn !== undefined && expiresIn < 1) return refused("no_lifetime");
   const refreshToken = textOf(body.refresh_token);
   const refreshTokenExpiresIn = secondsOf(body.refresh_token_expires_in);
   const scope = textOf(body.scope);
@@ -101,7 +101,7 @@ function judgeGrant(body: Record<string, unknown>): Verdict {
       accessToken,
       ...(expiresIn !== undefined && { expiresIn }),
       ...(refreshToken !== undefined && { refreshToken }),
-      ...(refreshTokenExpiresIn !== undefined && { refreshTokenExpiresIn }),
+      ...(refreshTokenExpiresIn !== undefined && refreshTokenExpiresIn > 0 && { refreshTokenExpiresIn }),
       ...(scope !== undefined && { scope }),
     },
   };

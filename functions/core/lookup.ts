@@ -3,7 +3,7 @@ import { nameProblem } from "./document.ts";
 import { ownerOf } from "./grant.ts";
 import type { Log } from "./log.ts";
 import { admit, type Caller, identify, type Passphrases } from "./passphrase.ts";
-import { Problem, type Reply, type Request, seconds, single } from "./reply.ts";
+import { onlyMethods, Problem, type Reply, type Request, seconds, single } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
 import { needText } from "./state.ts";
 import type { StoredToken, TokenReader } from "./store.ts";
@@ -38,7 +38,7 @@ const HELD_DEADLINE = 1.6 * SECOND;
 const READ_AGAIN = 200;
 const POLL = 300;
 const WAIT = { usual: 8, most: 20 };
-const MIN_TTL_MOST = 90 * 24 * 60 * 60;
+const MIN_TTL_MOST = 999_999_999;
 const TRY_AGAIN = 5;
 
 /** Makes the handler of `GET /?name=`. */
@@ -57,15 +57,16 @@ export function makeLookup(lookup: Lookup): (request: Request) => Promise<Reply>
 }
 
 /** What is not a lookup: `undefined` for all that is, whatever the path. */
-function route({ method, path, query }: Request, { setupUrl, anyMethod }: Lookup): Reply | undefined {
+function route(request: Request, { setupUrl, anyMethod }: Lookup): Reply | undefined {
+  const { path, query } = request;
   if (path === "/health") return { status: 200, body: { status: "200" } };
   if (path === "/init" || path === "/callback") {
     if (setupUrl === undefined) throw new Problem("not_found", `${path} is served by the setup function`);
     const search = query.size > 0 ? `?${query}` : "";
     return { status: 307, headers: { location: `${setupUrl}${path}${search}` }, body: "" };
   }
-  if (anyMethod || method === "GET" || method === "HEAD") return undefined;
-  throw new Problem("wrong_method", `ask with GET, not ${method}`);
+  if (!anyMethod) onlyMethods(request, "GET", "HEAD");
+  return undefined;
 }
 
 interface Wanted {
@@ -115,7 +116,9 @@ async function read({ wanted, caller, lookup }: Reading): Promise<Read> {
   // Who has not shown a shared passphrase learns nothing about which names exist.
   if (token === undefined && caller.shared)
     throw new Problem("not_found", `there is no token "${name}": "tokens list" shows which there are`);
-  admit(caller, token?.document.passphraseHash);
+  // A passphrase that can't be read is one that nobody has: it must not open the token to the shared ones.
+  const hidden = token?.mistyped.includes("passphraseHash") ? "" : undefined;
+  admit(caller, hidden ?? token?.document.passphraseHash);
   if (token === undefined) throw new Problem("not_found", `there is no token "${name}"`);
   const now = lookup.runtime.now() + token.ahead;
   const decision = decide(token, askFor(ask, token.document), now, lookup.threshold);
@@ -126,9 +129,10 @@ async function read({ wanted, caller, lookup }: Reading): Promise<Read> {
 /** A live token is held: it is answered in any case, a better one if it comes before the deadline. */
 async function serveBetter(held: StoredToken, decision: Decision, reading: Reading): Promise<Reply> {
   const { wanted, asker, lookup, started } = reading;
-  if (decision.act === "refresh" && asker.ready()) {
+  if (decision.act === "refresh" && asker.ready(wanted.name)) {
     const left = () => started + HELD_DEADLINE - lookup.runtime.now();
-    await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
+    const outcome = await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
+    if (outcome === undefined) asker.rest(wanted.name);
     const again = await within(left(), quietly(read(reading)), lookup.runtime);
     if (again?.lives) return tokenReply(again.token, reading);
   }
@@ -162,7 +166,7 @@ function nothingYet(token: StoredToken, until: number, now: number): Problem {
   return new Problem(
     "nothing_yet",
     `token "${token.name}" has ended and there is no new one yet: ${why}; try again`,
-    until > now ? secondsUntil(until, now) : TRY_AGAIN,
+    { "retry-after": String(until > now ? secondsUntil(until, now) : TRY_AGAIN) },
   );
 }
 

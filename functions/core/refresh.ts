@@ -56,8 +56,10 @@ export async function refresh(
   const verdict = await askWebex(token, ask.by === "sweep", refresher);
   const asked = { from, until: runtime.now() + token.ahead };
 
-  if (verdict.refusal?.code === "rate_limited")
-    refresher.hold.until = runtime.now() + Math.min(verdict.refusal.retryAfter ?? 0, LONGEST_RETRY_AFTER);
+  if (isRateLimit(verdict)) {
+    const until = runtime.now() + Math.min(verdict.refusal?.retryAfter ?? 0, LONGEST_RETRY_AFTER);
+    refresher.hold.until = Math.max(refresher.hold.until, until);
+  }
   const changes = verdict.grant
     ? afterGrant(token, verdict.grant, asked, threshold)
     : afterRefusal(token, verdict.refusal, asked.until);
@@ -129,8 +131,8 @@ async function passOver(
   store: TokenStore,
 ): Promise<Outcome> {
   const { refreshAt, refreshToken } = token.document;
-  // Without a refresh token it would come up in every sweep for ever (somebody emptied the field by hand).
-  if (refreshAt !== undefined && refreshToken === undefined)
+  // Without anything to refresh it would come up in every sweep for ever (somebody edited it by hand).
+  if (refreshAt !== undefined && (refreshToken === undefined || token.document.static))
     await store.update(token.name, { refreshAt: undefined }, token.version);
   switch (decision.act) {
     case "answer":
@@ -175,11 +177,7 @@ async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: 
       if (version !== undefined && (await store.update(token.name, changes, version)) !== undefined)
         return "saved";
       const current = await store.read(token.name);
-      if (current?.document.lease?.id !== lease.id) {
-        const landed =
-          changes.accessToken !== undefined && current?.document.accessToken === changes.accessToken;
-        return landed ? "saved" : "discarded";
-      }
+      if (current?.document.lease?.id !== lease.id) return isThere(changes, current) ? "saved" : "discarded";
       if (current.inputs !== token.inputs) {
         await store.update(token.name, { lease: undefined }, current.version);
         return "discarded";
@@ -194,5 +192,14 @@ async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: 
     }
   }
 }
+
+/** Whether a write whose outcome was unknown has landed: what it wrote can have come from nobody else. */
+function isThere({ accessToken, failure }: Changes, current: StoredToken | undefined): boolean {
+  if (accessToken !== undefined) return current?.document.accessToken === accessToken;
+  const there = current?.document.failure;
+  return failure !== undefined && there?.at === failure.at && there.count === failure.count;
+}
+
+const isRateLimit = ({ refusal }: Verdict) => refusal?.code === "rate_limited" && !refusal.permanent;
 
 type Saved = "saved" | "discarded" | "unsaved";

@@ -1,7 +1,7 @@
 import { census } from "./census.ts";
 import { nameProblem } from "./document.ts";
 import { refresh } from "./refresh.ts";
-import { Problem, type Reply, type Request, seconds, single } from "./reply.ts";
+import { onlyMethods, Problem, type Reply, type Request, seconds, single } from "./reply.ts";
 import { type Sweeper, sweep } from "./sweep.ts";
 import type { AskByHash } from "./time.ts";
 
@@ -12,8 +12,8 @@ import type { AskByHash } from "./time.ts";
 export const makeRefresher =
   (sweeper: Sweeper) =>
   async (request: Request): Promise<Reply> => {
-    const { method, path, query } = request;
-    if (method !== "POST") throw new Problem("wrong_method", `the refresher takes POST, not ${method}`);
+    const { path, query } = request;
+    onlyMethods(request, "POST");
     if (path === "/census") return { status: 200, body: await census(sweeper) };
     if (path !== "/") throw new Problem("not_found", "there is nothing here: POST to / or /census");
     const name = single(query, "name");

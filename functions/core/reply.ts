@@ -47,24 +47,27 @@ export type ProblemCode = keyof typeof STATUS;
 export class Problem extends Error {
   override name = "Problem";
   readonly code: ProblemCode;
-  /** Seconds after which trying again makes sense; `undefined`: trying again will not help. */
-  readonly retryAfter: number | undefined;
+  /** What HTTP wants said beside it: `retry-after` (s) where trying again will help, `allow` for a wrong method. */
+  readonly headers: Record<string, string>;
 
-  constructor(code: ProblemCode, message: string, retryAfter?: number) {
+  constructor(code: ProblemCode, message: string, headers: Record<string, string> = {}) {
     super(message);
     this.code = code;
-    this.retryAfter = retryAfter;
+    this.headers = headers;
   }
 }
 
 /** Answers a problem. `reference` is what the caller can quote; the log line has it too. */
-export function problemReply({ code, message, retryAfter }: Problem, reference: string): Reply {
+export function problemReply({ code, message, headers }: Problem, reference: string): Reply {
   const status = STATUS[code];
-  return {
-    status,
-    ...(retryAfter !== undefined && { headers: { "retry-after": String(retryAfter) } }),
-    body: { status: String(status), message, reference },
-  };
+  return { status, headers, body: { status: String(status), message, reference } };
+}
+
+/** Throws unless the request's method is one of these. */
+export function onlyMethods({ method, path }: Request, ...allowed: string[]): void {
+  if (allowed.includes(method)) return;
+  const allow = allowed.join(", ");
+  throw new Problem("wrong_method", `${path} takes ${allow}, not ${method}`, { allow });
 }
 
 /** The one value of a query parameter; `undefined` where it is absent. A repeated one is a mistake to be told. */

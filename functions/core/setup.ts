@@ -2,12 +2,14 @@ import { type Authorizer, finishAuthorization } from "./authorization.ts";
 import { nameProblem } from "./document.ts";
 import { pageReply } from "./page.ts";
 import { admit, identify, type Passphrases } from "./passphrase.ts";
-import { Problem, problemReply, type Reply, type Request, single } from "./reply.ts";
+import { onlyMethods, Problem, problemReply, type Reply, type Request, single } from "./reply.ts";
 
 export interface Setup extends Authorizer {
   passphrases: Passphrases;
   /** `/init` is on. */
   legacy: boolean;
+  /** Take any method, as Cisco's sample does. */
+  anyMethod?: boolean;
 }
 
 /** Makes the handler of `/init` and `/callback`. */
@@ -26,8 +28,8 @@ export function setupProblem(problem: Problem, reference: string, request: Reque
   return pageReply(reply.status, "That did not work", sentence(problem.message), `Reference: ${reference}`);
 }
 
-async function init(request: Request, { passphrases, store, log }: Setup): Promise<Reply> {
-  onlyMethods(request, ["GET", "POST"]);
+async function init(request: Request, { passphrases, store, log, anyMethod }: Setup): Promise<Reply> {
+  if (!anyMethod) onlyMethods(request, "GET", "POST");
   const name = single(request.query, "name")?.trim();
   if (name === undefined || name === "")
     throw new Problem("no_name", 'no token name: call "/init?name=NAME"');
@@ -45,7 +47,7 @@ async function init(request: Request, { passphrases, store, log }: Setup): Promi
 }
 
 async function callback(request: Request, setup: Setup): Promise<Reply> {
-  onlyMethods(request, ["GET"]);
+  if (!setup.anyMethod) onlyMethods(request, "GET");
   const { query } = request;
   const error = single(query, "error");
   if (error !== undefined) {
@@ -65,11 +67,6 @@ async function callback(request: Request, setup: Setup): Promise<Reply> {
       "You can close this page.",
     );
   return { status: 200, body: { status: "200", message: "Access & Refresh tokens created" } };
-}
-
-function onlyMethods({ method, path }: Request, allowed: string[]): void {
-  if (!allowed.includes(method))
-    throw new Problem("wrong_method", `${path} takes ${allowed.join(" or ")}, not ${method}`);
 }
 
 const wantsPage = ({ path, headers }: Request) =>

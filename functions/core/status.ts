@@ -1,4 +1,4 @@
-import { fieldsOf, type RawFields } from "./document.ts";
+import { asNumber, fieldsOf, type RawFields } from "./document.ts";
 import { type DocumentStore, type Snapshot, StoreUnavailable } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
 
@@ -27,14 +27,14 @@ export async function readSweeps(documents: DocumentStore): Promise<SweepHistory
   return historyOf((await documents.read("status", "sweeps"))?.fields ?? {});
 }
 
-/** ms: when the last census ended, and `undefined` where none was. Remembers `now` as the new one. */
-export async function turnCensus(now: number, documents: DocumentStore): Promise<number | undefined> {
-  let before: number | undefined;
-  await amend("census", documents, ({ last }) => {
-    before = typeof last === "number" ? last : undefined;
-    return { last: now };
-  });
-  return before;
+/** Remembers when the last whole census began, in ms. Never throws. */
+export function recordCensus(began: number, documents: DocumentStore): Promise<void> {
+  return amend("census", documents, () => ({ last: began }));
+}
+
+/** ms: when the last whole census began; `undefined` where none was. Throws `StoreUnavailable`. */
+export async function readCensus(documents: DocumentStore): Promise<number | undefined> {
+  return asNumber((await documents.read("status", "census"))?.fields.last);
 }
 
 async function amend(

@@ -47,9 +47,17 @@ export interface UpTo {
   until: number;
 }
 
-/** The store did not answer, or not in time: whether a write landed is unknown. Holds no detail that could leak. */
+/** The store did not answer, or not in time: whether a write landed is unknown. */
 export class StoreUnavailable extends Error {
   override name = "StoreUnavailable";
+  /** The store's own words, for the operator at a terminal; they stay out of logs. `undefined`: it had none. */
+  readonly detail: string | undefined;
+
+  /** `message` says what happened in codes alone: it is logged. */
+  constructor(message: string, detail?: string) {
+    super(message);
+    this.detail = detail;
+  }
 }
 
 /** A token as it stood in the store. */

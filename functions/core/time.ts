@@ -21,6 +21,8 @@ const FORCED_GAP = 30 * SECOND;
 const TRANSIENT = { first: 30 * SECOND, most: 10 * MINUTE };
 const UNCHANGED = { first: MINUTE, most: 10 * MINUTE };
 const PERMANENT = [10 * MINUTE, HOUR, 6 * HOUR, DAY];
+/** The part of a lifetime that a reader may ask for. */
+const ATTAINABLE = 23 / 24;
 /** Less life than this is no life: `x-token-expires-in` would say 0. */
 const SHORTEST_LIFE = SECOND;
 
@@ -58,7 +60,9 @@ export function scheduleOf(name: string, document: TokenDocument, now: number, t
   const jitter = lead * fractionOf(name);
   const byAccess = (document.accessExpires ?? now) - thresholdOf(document, threshold) - lead - jitter;
   const lastDay = (document.refreshExpires ?? Number.POSITIVE_INFINITY) - DAY;
-  return Math.round(lastDay > now ? Math.min(byAccess, lastDay) : byAccess);
+  // Where it is about to begin, this very refresh was that use: else a sliding end would be chased for ever.
+  const ahead = lastDay > now + Math.min(HOUR, lifetime / 8);
+  return Math.round(ahead ? Math.min(byAccess, lastDay) : byAccess);
 }
 
 /** ms to wait after this failure; with jitter, so that tokens that failed together do not return together. */
@@ -71,8 +75,8 @@ export function backoffOf(
   const { count, permanent } = failure;
   const jitter = 0.8 + 0.4 * fractionOf(`${name} ${count}`);
   if (permanent) return (PERMANENT[Math.min(count, PERMANENT.length) - 1] ?? DAY) * jitter;
-  const { first, most } = failure.code === UNCHANGED_CODE ? UNCHANGED : TRANSIENT;
-  const step = Math.min(first * 2 ** (count - 1), most, lifetime / 8);
+  if (failure.code === UNCHANGED_CODE) return doubled(UNCHANGED, count) * jitter;
+  const step = Math.min(doubled(TRANSIENT, count), lifetime / 8);
   return Math.max(step * jitter, Math.min(retryAfter, LONGEST_RETRY_AFTER));
 }
 
@@ -128,7 +132,7 @@ export function decide(token: Judged, ask: Ask, now: number, threshold: number):
   if (need !== undefined) return lifeOf(document, now) > 0 ? { act: "answer" } : { act: "refuse", need };
 
   const { lease, failure } = document;
-  if (lease !== undefined && lease.expires > now && lease.expires <= now + LEASE_TIME)
+  if (lease !== undefined && isLeased(document, now))
     return { act: "wait", until: lease.expires, leased: true };
   if (ask.by === "operator" || (failure !== undefined && failure.inputs !== token.inputs))
     return { act: "refresh" };
@@ -137,6 +141,11 @@ export function decide(token: Judged, ask: Ask, now: number, threshold: number):
   if (until <= now) return { act: "refresh" };
   if (failure?.permanent && lifeOf(document, now) === 0) return { act: "refuse", need: "refused" };
   return { act: "wait", until, leased: false };
+}
+
+/** Somebody holds the lease. One that would last far longer than any lease was written by a clock gone wrong. */
+export function isLeased({ lease }: TokenDocument, now: number): boolean {
+  return lease !== undefined && lease.expires > now && lease.expires <= now + 2 * LEASE_TIME;
 }
 
 function wantsRefresh(document: TokenDocument, ask: Ask, now: number, threshold: number): boolean {
@@ -148,9 +157,9 @@ function wantsRefresh(document: TokenDocument, ask: Ask, now: number, threshold:
 /** True where a reader can't do with what is held, whatever the schedule says. */
 function isForced(document: TokenDocument, ask: Ask, now: number): boolean {
   const life = lifeOf(document, now);
-  // More life than a fresh token has can't be had: asking Webex again and again would not help.
+  // More life than a token has soon after its refresh can't be had: asking Webex again and again would not help.
   const wanted = (ask.minTtl ?? 0) * SECOND;
-  const tooShort = wanted <= lifetimeOf(document) && life < wanted;
+  const tooShort = wanted <= lifetimeOf(document) * ATTAINABLE && life < wanted;
   return life === 0 || ask.rejected === true || tooShort;
 }
 
@@ -165,7 +174,7 @@ function earliestTry(document: TokenDocument, ask: Ask, now: number): number {
   if (ask.by !== "reader" || !isForced(document, ask, now) || failure?.permanent) return refreshAt;
   if (failure === undefined) return Math.min(refreshAt, soon(lastRefresh + FORCED_GAP, now));
   const gap = failure.code === UNCHANGED_CODE ? doubled(UNCHANGED, failure.count) : FORCED_GAP;
-  return Math.min(refreshAt, soon(failure.at + gap, now));
+  return Math.min(refreshAt, soon(Math.max(failure.at + gap, failure.notBefore ?? 0), now));
 }
 
 const doubled = ({ first, most }: { first: number; most: number }, count: number) =>

@@ -5,7 +5,7 @@ import type { Terminal } from "../terminal.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { readSecrets, type Secrets, stdinHelp } from "./secrets.ts";
-import { edit, renewed } from "./stored.ts";
+import { create, edit, renewed } from "./stored.ts";
 import { viewOf } from "./view.ts";
 
 interface Options {
@@ -53,11 +53,10 @@ async function addToken(
   const existing = await store.read(name);
   if (existing !== undefined) await mayReplace(name, options.replace, "change its settings", terminal);
   const settings = await settingsFrom(options, existing, deployment, terminal);
-  if (existing === undefined && !(await store.create(name, settings)))
-    throw new CommandError(`token "${name}" was made by somebody else just now: give --replace to change it`);
-  const token = await edit(name, store, (current) =>
-    existing === undefined ? {} : changesFor(current, settings, runtime.now() + current.ahead),
-  );
+  const token =
+    existing === undefined
+      ? await create(name, settings, store)
+      : await edit(name, store, (current) => changesFor(current, settings, runtime.now() + current.ahead));
   if (options.json) terminal.json(viewOf(token, runtime.now() + token.ahead));
   else terminal.print(`token "${name}" is ${existing === undefined ? "added" : "changed"}${next(token)}`);
 }

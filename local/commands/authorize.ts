@@ -2,9 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Callback,
   finishAuthorization,
-  STATE_TIME,
   startAuthorization,
 } from "../../functions/core/authorization.ts";
+import { STATE_TIME } from "../../functions/core/consent.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { SECOND, sha256 } from "../../functions/core/time.ts";
 import type { Deployment } from "../deployment.ts";

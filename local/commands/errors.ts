@@ -14,13 +14,18 @@ export class CommandError extends Error {
   }
 }
 
+const NO_CREDENTIALS =
+  'there are no Google credentials to read Firestore with: run "gcloud auth application-default login"';
+
 /** What a person is told of an error, whatever it is, and the status to end with. */
 export function explain(error: unknown): { sentence: string; exitCode: number } {
   if (error instanceof CommandError) return { sentence: error.message, exitCode: error.exitCode };
   if (error instanceof StoreUnavailable)
-    return { sentence: `the token store did not answer: ${error.message}`, exitCode: 1 };
+    return { sentence: `the token store did not answer: ${error.detail ?? error.message}`, exitCode: 1 };
   if (error instanceof SettingsError || error instanceof Problem)
     return { sentence: error.message, exitCode: 1 };
+  if (error instanceof Error && error.message.startsWith("Could not load the default credentials"))
+    return { sentence: NO_CREDENTIALS, exitCode: 1 };
   // Whatever else a message says may come from outside, and hold anything.
   return { sentence: "this is a bug in the command line: DEBUG=1 shows where", exitCode: 1 };
 }

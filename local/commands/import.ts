@@ -9,7 +9,7 @@ import { parseInstant } from "./durations.ts";
 import { CommandError } from "./errors.ts";
 import { outcomeText, type Result, refreshNow, resultView } from "./refresh.ts";
 import { readSecrets, type Secrets, stdinHelp } from "./secrets.ts";
-import { edit, renewed } from "./stored.ts";
+import { create, edit, renewed } from "./stored.ts";
 import { prospects, viewOf } from "./view.ts";
 
 interface Options {
@@ -170,18 +170,13 @@ function tell(result: Result, { json }: Options, context: Context): void {
 }
 
 /** Creates the token, or changes the one that is there. */
-async function put(
+const put = (
   name: string,
   store: TokenStore,
   existing: StoredToken | undefined,
   changesFor: (current: StoredToken | undefined) => Changes,
-): Promise<StoredToken> {
-  if (existing !== undefined) return edit(name, store, changesFor);
-  const fields = Object.entries(changesFor(undefined)).filter(([, value]) => value !== undefined);
-  if (!(await store.create(name, Object.fromEntries(fields))))
-    throw new CommandError(`token "${name}" was made by somebody else just now: give --replace to change it`);
-  return edit(name, store, () => ({}));
-}
+): Promise<StoredToken> =>
+  existing === undefined ? create(name, changesFor(undefined), store) : edit(name, store, changesFor);
 
 function expiryOf(text: string, now: number): number {
   const expires = parseInstant(text, now);

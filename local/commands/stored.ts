@@ -1,3 +1,4 @@
+import { merged } from "../../functions/core/changes.ts";
 import type { Changes } from "../../functions/core/document.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { CommandError } from "./errors.ts";
@@ -14,6 +15,12 @@ export async function findToken(name: string, store: TokenStore): Promise<Stored
   const meant = nearest(name, await names(store));
   const hint = meant === undefined ? '"npm run tokens -- list" shows them all' : `did you mean "${meant}"?`;
   throw new CommandError(`there is no token "${name}": ${hint}`);
+}
+
+/** Throws `CommandError` where the name was taken meanwhile. Gives the new token. */
+export async function create(name: string, fields: Changes, store: TokenStore): Promise<StoredToken> {
+  if (await store.create(name, merged({}, fields))) return findToken(name, store);
+  throw new CommandError(`token "${name}" was made by somebody else just now: give --replace to change it`);
 }
 
 /** Changes a token under the version it was read in; where it moved, reads and decides again. Gives it as it is then. */

@@ -1,0 +1,23 @@
+import type { DocumentReader } from "../core/store.ts";
+import type { Boot } from "./boot.ts";
+import { SettingsError } from "./env.ts";
+import { firestoreReader } from "./firestore-rest.ts";
+import { openFile, projectOf } from "./places.ts";
+import { runtime } from "./runtime.ts";
+
+/**
+ * Opens what lookup needs of the store: single reads. On Firestore they go over REST, without the library that would
+ * cost most of lookup's start-up time; nothing here may import it.
+ */
+export async function openReader({ settings, metadata }: Boot): Promise<DocumentReader> {
+  const { store } = settings;
+  if (store === undefined) throw new SettingsError("no store is configured");
+  if (store.kind === "sqlite") return openFile(store.file);
+  return firestoreReader({
+    project: await projectOf(store.project, metadata),
+    database: store.database,
+    emulator: store.emulator,
+    accessToken: metadata.accessToken,
+    now: runtime.now,
+  });
+}

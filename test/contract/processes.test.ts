@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { runtime } from "../../functions/adapters/runtime.ts";
+import { openSqlite } from "../../functions/adapters/sqlite.ts";
+import { openWorld } from "../support/world.ts";
+
+const CLAIMER = fileURLToPath(new URL("../support/claimer.ts", import.meta.url));
+const PROCESSES = 5;
+
+let folder: string;
+let children: ChildProcess[];
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), "processes-"));
+  children = [];
+});
+afterEach(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Starts them all, lets them go at once, and gives what each printed; one that fails fails the test. */
+async function race<T>(file: string, ...job: string[]): Promise<T[]> {
+  const runs = Array.from({ length: PROCESSES }, () => {
+    const child = spawn(process.execPath, [CLAIMER, file, ...job], { stdio: "pipe" });
+    children.push(child);
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+      });
+    }
+    const ready = Promise.race([once(child.stdout, "data"), once(child, "exit")]);
+    return { child, ready, closed: once(child, "close"), output: () => output };
+  });
+  await Promise.all(runs.map(({ ready }) => ready));
+  for (const { child } of runs) child.stdin?.write("go\n");
+  return Promise.all(
+    runs.map(async ({ closed, output }) => {
+      const [code] = await closed;
+      expect([code, output()]).toEqual([0, expect.stringMatching(/^ready\n[^\n]+\n$/)]);
+      return JSON.parse(output().split("\n")[1] ?? "") as T;
+    }),
+  );
+}
+
+test("five processes that open a new file at once and add to one counter: none is turned away, the sum is exact", async () => {
+  const file = path.join(folder, "store.db");
+  const lost = await race<number>(file, "count", "100");
+  // Else they never met, and nothing was shown.
+  expect(lost.reduce((sum, one) => sum + one)).toBeGreaterThan(0);
+  const store = openSqlite(file, Date.now);
+  expect((await store.read("status", "counter"))?.fields.count).toBe(100 * PROCESSES);
+  await store.close();
+});
+
+test("a new file that another process is just making is waited for, not refused", async () => {
+  const file = path.join(folder, "new.db");
+  // What the other one's opening looks like half-way, held for a moment so that they surely meet.
+  const program = `
+    const { DatabaseSync } = require("node:sqlite");
+    const database = new DatabaseSync(process.argv[1]);
+    database.exec("CREATE TABLE other (a); BEGIN IMMEDIATE; INSERT INTO other VALUES (1)");
+    console.log("held");
+    setTimeout(() => database.exec("COMMIT"), 300);`;
+  const child = spawn(process.execPath, ["-e", program, file], { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  await once(child.stdout, "data");
+  const store = openSqlite(file, Date.now);
+  expect(await store.create("tokens", "a", {})).toBeDefined();
+  await store.close();
+});
+
+test("five processes that race for the lease of each of six tokens: one refreshes, Webex is asked once a token", async () => {
+  const file = path.join(folder, "store.db");
+  const documents = openSqlite(file, Date.now);
+  const world = await openWorld({ documents, clock: { now: Date.now, advance: () => {} }, runtime });
+  const names = Array.from({ length: 6 }, (_, index) => `token-${index}`);
+  for (const name of names) await world.add(name, world.granted(24 * 3_600_000));
+  world.sandbox.faults.add({ fault: "slow", delayMs: 100 });
+
+  const outcomes = await race<string[]>(file, "refresh", world.url, ...names);
+
+  for (const [index, name] of names.entries()) {
+    const each = outcomes.map((one) => one[index]);
+    expect(each.filter((outcome) => outcome === "refreshed")).toHaveLength(1);
+    expect(each.filter((outcome) => outcome === "leased" || outcome === "fresh")).toHaveLength(4);
+    const { document } = await world.token(name);
+    expect(document.lease).toBeUndefined();
+    expect(world.sandbox.authority.holder(document.accessToken ?? "")?.live).toBe(true);
+  }
+  expect(world.refreshes()).toBe(names.length);
+  await world.close();
+});
