@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { readSettings, type Settings, SettingsError, type StoreSettings } from "../functions/adapters/env.ts";
 import { metadataServer } from "../functions/adapters/metadata.ts";
-import { openStore } from "../functions/adapters/open-store.ts";
+import { openFile } from "../functions/adapters/places.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
 import { placeFor, type RunningService, runningAt } from "./place.ts";
@@ -88,10 +88,23 @@ function whereText(store: StoreSettings, service: RunningService | undefined): s
 
 async function open(settings: Settings, create: boolean): Promise<DocumentStore> {
   const { store } = settings;
-  if (store?.kind === "sqlite" && !create && !existsSync(store.file))
+  if (store?.kind === "sqlite") {
+    if (create) makeFolder(dirname(store.file));
+    if (create || existsSync(store.file)) return openFile(store.file);
     throw new SettingsError(
       `there is no token store ${store.file} yet: start the service with "npm start", or add a token`,
     );
-  const metadata = metadataServer(settings.metadataHost, runtime.now);
-  return openStore({ settings, metadata });
+  }
+  // Firestore's library takes longer to load than most commands take to run.
+  const { openStore } = await import("../functions/adapters/open-store.ts");
+  return openStore({ settings, metadata: metadataServer(settings.metadataHost, runtime.now) });
+}
+
+/** As `npm start` makes it: nobody else's to read. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new SettingsError(`can't make the folder ${folder} (${(error as NodeJS.ErrnoException).code})`);
+  }
 }

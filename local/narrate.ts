@@ -41,7 +41,7 @@ function sentenceOf(event: Event, details: Details): string | undefined {
     case "request.unauthorized":
       return `${token ?? "a request"}: told no (${code}), reference ${reference}`;
     case "token.ending":
-      return `${token}: its ${details.kind} ends in ${details.days} ${details.days === 1 ? "day" : "days"}`;
+      return `${token}: its ${details.kind} ${details.days === 0 ? "has ended" : `ends in ${details.days} d`}`;
     case "sweep.done":
       return Number(details.remaining) > 0
         ? `sweep: ${details.remaining} tokens left for the next`

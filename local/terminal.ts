@@ -62,4 +62,4 @@ export function openTerminal(signal: AbortSignal): Terminal {
 }
 
 /** Ends with the status that shells give to Ctrl-C. */
-export const cancelled = () => new CommandError("cancelled", 130);
+const cancelled = () => new CommandError("cancelled", 130);

@@ -12,6 +12,8 @@ import {
 /** How long a write waits for another process's write, in ms. */
 const BUSY = 5000;
 
+const SQLITE_BUSY = 5;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS documents (
     collection TEXT NOT NULL,
@@ -33,7 +35,8 @@ const SCHEMA = `
 export function openSqlite(file: string, now: () => number): DocumentStore {
   try {
     const database = new DatabaseSync(file, { timeout: BUSY });
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+    patiently(() => database.exec("PRAGMA journal_mode = WAL"));
+    database.exec("PRAGMA synchronous = FULL");
     database.exec(SCHEMA);
     return new SqliteStore(database, now);
   } catch (error) {
@@ -41,6 +44,20 @@ export function openSqlite(file: string, now: () => number): DocumentStore {
     throw new Error(
       `can't open the token store ${file} (${why}): is it a SQLite file, and may it be written?`,
     );
+  }
+}
+
+/** SQLite does not wait for its own switch to WAL while another process is just making the file; so we do. */
+function patiently(work: () => void): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let left = BUSY; ; left -= 20) {
+    try {
+      work();
+      return;
+    } catch (error) {
+      if ((error as { errcode?: unknown }).errcode !== SQLITE_BUSY || left <= 0) throw error;
+      Atomics.wait(pause, 0, 0, 20);
+    }
   }
 }
 

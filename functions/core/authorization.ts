@@ -104,12 +104,9 @@ function settingsOf({ name, document, mistyped }: StoredToken): Settings {
 function consented(token: StoredToken, grant: Grant, changes: Changes, newOrg: boolean): Changes {
   const { name, document } = token;
   const orgId = ownerOf(grant.accessToken)?.orgId;
-  if (
-    !newOrg &&
-    document.orgId !== undefined &&
-    orgId !== undefined &&
-    orgId !== document.orgId.toLowerCase()
-  )
+  // Documents of Cisco's sample name no owner; the token they hold does.
+  const before = document.orgId?.toLowerCase() ?? ownerOf(document.accessToken ?? "")?.orgId;
+  if (!newOrg && before !== undefined && orgId !== undefined && orgId !== before)
     throw new Problem(
       "foreign_organization",
       `these tokens belong to another organization than token "${name}" did: if that is meant, authorize it with --new-org`,
@@ -118,6 +115,8 @@ function consented(token: StoredToken, grant: Grant, changes: Changes, newOrg: b
     ...changes,
     refreshExpires: grant.refreshTokenExpiresIn === undefined ? undefined : changes.refreshExpires,
     orgId: orgId ?? (newOrg ? undefined : document.orgId),
+    // Whatever the old organization gave must not come back at the next refresh.
+    ...(newOrg && grant.refreshToken === undefined && { refreshToken: undefined, refreshAt: undefined }),
     static: undefined,
     failure: undefined,
   };
@@ -133,7 +132,8 @@ async function storeGrant(
   let current: StoredToken | undefined = token;
   for (;;) {
     try {
-      if (current === undefined || !sameClient(current, token))
+      if (current === undefined) throw new Problem("not_found", `there is no token "${token.name}" any more`);
+      if (!sameClient(current, token))
         throw new Problem(
           "settings_changed",
           `the settings of token "${token.name}" were changed meanwhile: authorize it again`,

@@ -1,3 +1,4 @@
+import type { TokenDocument } from "./document.ts";
 import type { Refresher } from "./refresh.ts";
 import { STATES, type State, stateOf } from "./state.ts";
 import { readCensus, recordCensus } from "./status.ts";
@@ -54,11 +55,16 @@ export async function adopt(token: StoredToken, now: number, counter: Counter): 
   const indexed = typeof snapshot.fields.refreshAt === "number";
   const edited = failure !== undefined && failure.inputs !== inputs && (refreshAt ?? 0) > now;
   if (refreshToken === undefined || document.static || (indexed && !edited)) return false;
-  const at = edited || lifeOf(document, now) === 0 ? now : scheduleOf(name, document, now, counter.threshold);
+  const urgent = edited || lifeOf(document, now) === 0 || isLastDay(document, now);
+  const at = urgent ? now : scheduleOf(name, document, now, counter.threshold);
   if ((await counter.store.update(name, { refreshAt: at }, version)) === undefined) return false;
   counter.log("census.adopted", { token: name });
   return true;
 }
+
+/** Its refresh token ends within a day: it is used before. */
+const isLastDay = ({ refreshExpires = Number.POSITIVE_INFINITY }: TokenDocument, now: number) =>
+  refreshExpires > now && refreshExpires - now < DAY;
 
 function forecast(token: StoredToken, now: number, before: number | undefined, { log }: Counter): void {
   const { document, name } = token;
@@ -67,7 +73,7 @@ function forecast(token: StoredToken, now: number, before: number | undefined, {
   if (end === undefined || (document.accessToken === undefined && document.refreshToken === undefined))
     return;
   const mark = markCrossed(end, now, before === undefined ? undefined : before + token.ahead);
-  if (mark !== undefined) log("token.ending", { token: name, kind, days: mark });
+  if (mark !== undefined) log("token.ending", { token: name, kind, days: end > now ? mark : 0 });
 }
 
 /** The nearest mark (days) that was crossed since the last census: each is told once, however the days are cut. */

@@ -1,6 +1,7 @@
 import { asNumber, nameProblem } from "./document.ts";
 import { Problem } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
+import { isRefusedByWebex } from "./state.ts";
 import type { Snapshot, StoredToken, TokenStore } from "./store.ts";
 import { HOUR, lifeOf, MINUTE, sha256 } from "./time.ts";
 
@@ -91,10 +92,11 @@ async function useOnce(authorization: Snapshot, { store, runtime }: Keeper): Pro
 }
 
 /** A plain name can be guessed: it opens only what has nothing to lose. `now`: the store's clock, in ms. */
-function mayUsePlainState({ document, writtenAt }: StoredToken, now: number): boolean {
+function mayUsePlainState({ document, writtenAt, inputs }: StoredToken, now: number): boolean {
   if (lifeOf(document, now) > 0) return false;
   const { accessToken, refreshToken, refreshExpires, failure } = document;
   const neverHeld = accessToken === undefined && refreshToken === undefined;
   if (neverHeld) return now - writtenAt < PLAIN_STATE_TIME;
-  return failure?.permanent === true || (refreshExpires !== undefined && refreshExpires <= now);
+  const refused = failure !== undefined && isRefusedByWebex(failure) && failure.inputs === inputs;
+  return refused || (refreshExpires !== undefined && refreshExpires <= now);
 }

@@ -99,30 +99,29 @@ async function claimLease(
 ): Promise<Claim | Outcome> {
   const { store, runtime, threshold, hold } = refresher;
   const id = runtime.secret();
+  let unanswered: StoreUnavailable | undefined;
   for (let attempt = 0; attempt < CLAIMS; attempt++) {
     const token = attempt === 0 && known !== undefined ? known : await store.read(name);
     if (token === undefined) return { outcome: "missing" };
-    const { lease } = token.document;
-    if (lease?.id === id) return { token, lease, version: token.version };
+    const held = token.document.lease;
+    if (held?.id === id) return { token, lease: held, version: token.version };
     const now = runtime.now() + token.ahead;
     const decision = decide(token, askFor(ask, token.document), now, threshold);
     if (decision.act !== "refresh") return passOver(token, decision, store);
     if (hold.until > runtime.now()) return { outcome: "deferred", until: hold.until };
-    const claimed = await writeLease(token, { id, expires: now + LEASE_TIME }, store);
-    if (claimed !== undefined) return claimed;
+    const lease: Lease = { id, expires: now + LEASE_TIME };
+    try {
+      const version = await store.update(name, { lease }, token.version);
+      if (version !== undefined) return { token, lease, version };
+      unanswered = undefined;
+    } catch (error) {
+      // It may have landed all the same: the next read tells.
+      if (!(error instanceof StoreUnavailable)) throw error;
+      unanswered = error;
+    }
   }
+  if (unanswered !== undefined) throw unanswered;
   return { outcome: "leased", until: runtime.now() + LEASE_TIME };
-}
-
-/** `undefined`: the race was lost, or the write timed out and may have landed; the next read tells. */
-async function writeLease(token: StoredToken, lease: Lease, store: TokenStore): Promise<Claim | undefined> {
-  try {
-    const version = await store.update(token.name, { lease }, token.version);
-    return version === undefined ? undefined : { token, lease, version };
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
-    return undefined;
-  }
 }
 
 async function passOver(
@@ -130,9 +129,9 @@ async function passOver(
   decision: Exclude<Decision, { act: "refresh" }>,
   store: TokenStore,
 ): Promise<Outcome> {
-  const { refreshAt, refreshToken } = token.document;
+  const { refreshToken } = token.document;
   // Without anything to refresh it would come up in every sweep for ever (somebody edited it by hand).
-  if (refreshAt !== undefined && (refreshToken === undefined || token.document.static))
+  if (token.snapshot.fields.refreshAt !== undefined && (refreshToken === undefined || token.document.static))
     await store.update(token.name, { refreshAt: undefined }, token.version);
   switch (decision.act) {
     case "answer":

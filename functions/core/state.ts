@@ -1,3 +1,4 @@
+import type { Failure, TokenDocument } from "./document.ts";
 import type { StoredToken } from "./store.ts";
 import { isLeased, lifeOf, type Need, UNCHANGED_CODE } from "./time.ts";
 
@@ -32,20 +33,36 @@ export function needText(
   need: Need,
 ): string {
   const run = (command: string) => `run "npm run tokens -- ${command} ${name}"`;
+  const consent = `${run("authorize")} and open the address it prints`;
   switch (need) {
     case "not_authorized":
-      if (mistyped.includes("refreshToken")) return refusalText(name, "mistyped_refreshToken", run);
-      return `token "${name}" is not authorized yet: ${run("authorize")} and open the address it prints`;
+      if (mistyped.includes("refreshToken"))
+        return `the refreshToken of token "${name}" is no text: ${consent}`;
+      return `token "${name}" is not authorized yet: ${consent}`;
     case "static_expired":
       return `the fixed access token "${name}" has ended: ${run("import --static")} with a new one`;
     case "refused":
-      return refusalText(name, document.failure?.code ?? "refused", run);
+      return refusalText(name, document, run, consent);
   }
 }
 
-function refusalText(name: string, code: string, run: (command: string) => string): string {
-  const [, problem, field] = /^(missing|mistyped)_(clientId|clientSecret|refreshToken)$/.exec(code) ?? [];
+/** Settings that are missing or mistyped: nobody was asked for those. */
+const UNASKED = /^(missing|mistyped)_(clientId|clientSecret|refreshToken)$/;
+
+/** Webex itself said that these credentials will not do. */
+export const isRefusedByWebex = ({ permanent, code }: Failure) => permanent && !UNASKED.test(code);
+
+function refusalText(
+  name: string,
+  { failure, redirectUri }: TokenDocument,
+  run: (command: string) => string,
+  consent: string,
+): string {
+  const code = failure?.code ?? "refused";
+  const [, problem, field] = UNASKED.exec(code) ?? [];
   if (problem === "missing") return `token "${name}" has no ${field}: ${run("add")} to set it`;
   if (problem === "mistyped") return `${field} of token "${name}" is no text: ${run("add")} to set it anew`;
-  return `Webex refuses to refresh token "${name}" (${code}): ${run("authorize")} and open the address it prints`;
+  // Without a redirect URI it was imported, as Service Apps are: nobody can consent to it.
+  const mend = redirectUri === undefined ? `${run("import")} with a new refresh token` : consent;
+  return `Webex refuses to refresh token "${name}" (${code}): ${mend}`;
 }

@@ -8,7 +8,7 @@ export type Collection = "tokens" | "authorizations" | "status";
 export interface Snapshot {
   id: string;
   fields: RawFields;
-  /** Moves with every write. Opaque: only equality means anything. */
+  /** Moves with every write that changes something. Opaque: only equality means anything. */
   version: string;
   /** ms, the store's own clock at the read. */
   readAt: number;

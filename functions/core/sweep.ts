@@ -58,6 +58,7 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
   await Promise.all(Array.from({ length: concurrency }, work));
 
   const remaining = mayGoOn() ? 0 : await store.countDue(started, last);
+  if (remaining > 0) first ??= (await store.due(started, 1))[0];
   const overdueSeconds = Math.round((started - (first?.document.refreshAt ?? started)) / SECOND);
   const summary = { ...counts, remaining, overdueSeconds, elapsedMs: runtime.now() - started };
   log("sweep.done", summary);

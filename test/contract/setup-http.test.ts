@@ -387,13 +387,18 @@ describe("/callback with the plain token name as state", () => {
     );
   });
 
-  test.each([
-    ["whose refresh token has ended", { refreshExpires: 1_750_000_000_000 }],
-    ["that was refused for good", { failure: blip(true) }],
-  ])("authorizes one without a live access token %s", async (_, more) => {
+  test("authorizes one without a live access token whose refresh token has ended", async () => {
     await given();
-    await served.hold("flow", 0, more);
+    await served.hold("flow", 0, { refreshExpires: 1_750_000_000_000 });
     await served.time.advance(2 * HOUR);
+    expect((await served.setup(await served.plainConsent("flow"))).status).toBe(200);
+  });
+
+  test("authorizes one without a live access token that was refused for good", async () => {
+    await given();
+    await served.hold("flow", 0);
+    served.fault({ fault: "unauthorized", times: 1 });
+    expect((await served.settle(served.ask("/?name=flow"))).status).toBe(409);
     expect((await served.setup(await served.plainConsent("flow"))).status).toBe(200);
   });
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, inject, test, vi } from "vitest";
 import { runtime } from "../../functions/adapters/runtime.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { type TokenStore, tokenStore } from "../../functions/core/store.ts";
@@ -21,6 +21,9 @@ import {
 const PROGRAM = path.resolve(import.meta.dirname, "../../local/tokens.ts");
 const SECRET = "canary-client-secret";
 const SCOPES = "cjp:config_read cjp:config_write";
+
+// A flow starts a dozen processes, one after the other; a busy machine takes its time for each.
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 let sandbox: Sandbox;
@@ -136,18 +139,18 @@ test("a token is added, authorized in a browser, shown, refreshed and removed", 
   const waiting = begin(`authorize sales --scope "${SCOPES}"`);
   const chunks: string[] = [];
   waiting.child.stdout?.on("data", (chunk: string) => chunks.push(chunk));
-  await expect.poll(() => chunks.join(""), { timeout: 5000 }).toContain("/v1/authorize?");
+  await expect.poll(() => chunks.join(""), { timeout: 20_000 }).toContain("/v1/authorize?");
   expect((await fetch(await allow(chunks.join("").trim()))).status).toBe(200);
   expect(await waiting.ended).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining("is authorized: it lives 59m"),
+    stdout: expect.stringContaining("is authorized: it lives 5"),
   });
 
   const { document } = (await store.read("sales")) ?? {};
   expect(document).toMatchObject({ scopes: SCOPES, accessToken: expect.any(String) });
   canaries.add(document?.accessToken ?? "?").add(document?.refreshToken ?? "?");
 
-  expect(await well("list")).toMatch(/^sales +working +59m \d+s +in .+ PF84$/m);
+  expect(await well("list")).toMatch(/^sales +working +5\dm \d+s +in .+ PF84$/m);
   expect(JSON.parse(await well("list --json")).tokens).toContainEqual(
     expect.objectContaining({ name: "sales", state: "working", cluster: "PF84", failure: null }),
   );
@@ -242,7 +245,7 @@ test("an import that fails leaves a live token to serve", async () => {
 test("a fixed access token lives until it ends, and is not refreshed", async () => {
   const { accessToken } = await grant();
   const fixed = await well("import fixed --static --expires 12h", accessToken);
-  expect(fixed).toContain("it lives 11h 59m");
+  expect(fixed).toMatch(/it lives (12h|11h 59m)/);
   expect((await store.read("fixed"))?.document).toMatchObject({ static: true, accessToken });
   expect((await tokens("refresh fixed")).code).toBe(1);
   const late = await tokens("import fixed --static --expires 2020-01-01 --replace", "x");

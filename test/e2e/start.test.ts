@@ -17,7 +17,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { freePort, startSandbox, stopAll } from "../support/processes.ts";
 import { type Child, endAll, freePair, hold, release, run } from "./child.ts";
-import { newClient } from "./deployed.ts";
+import { newClient, until } from "./deployed.ts";
 
 /** `npm start`, as a newcomer runs it; each test in a folder of its own, never in this checkout's. */
 
@@ -136,6 +136,21 @@ describe.concurrent("npm start", () => {
     expect(await sandboxAccepts(port, token)).toBe(true);
   });
 
+  test("starts where a crash left behind the number of a process that is another's by now", async () => {
+    // As after every restart of a container: the numbers of its processes begin anew.
+    const [folder, port] = [newFolder(), await freePair()];
+    mkdirSync(path.dirname(runningFile(folder)), { recursive: true });
+    const left = {
+      pid: process.pid,
+      url: `http://127.0.0.1:${port}`,
+      webexUrl: "http://127.0.0.1:1/v1",
+      store: "",
+    };
+    writeFileSync(runningFile(folder), JSON.stringify(left));
+    const child = await started(folder, port);
+    expect(JSON.parse(readFileSync(runningFile(folder), "utf8"))).toMatchObject({ pid: child.pid });
+  });
+
   test("run by npm itself ends with Ctrl-C from the terminal, which both of them get", async () => {
     const [folder, port] = [newFolder(), await freePair()];
     for (const name of ["package.json", "local", "functions", "node_modules"])
@@ -187,8 +202,7 @@ describe.concurrent("Ctrl-C ends npm start soon", () => {
     expect((await fetch(`http://127.0.0.1:${port + 1}/sandbox/faults`, fault)).status).toBe(200);
     const again = openSqlite(file, Date.now);
     await again.update("tokens", "example", { refreshAt: Date.now() - 1 }, found?.version ?? "");
-    for (let lease: unknown; lease === undefined; )
-      lease = (await again.read("tokens", "example"))?.fields.lease;
+    await until("the sweep", async () => (await again.read("tokens", "example"))?.fields.lease !== undefined);
     await again.close();
     expect(await interrupt(second)).toEqual(WELL);
   });

@@ -106,7 +106,18 @@ describe("what a person is told", () => {
   test.each<[string, Parameters<typeof needText>[1], TokenDocument, RegExp]>([
     ["not authorized", "not_authorized", {}, /not authorized yet: run "npm run tokens -- authorize acme"/],
     ["a fixed token ended", "static_expired", {}, /has ended: run "npm run tokens -- import --static acme"/],
-    ["Webex refused", "refused", refused("invalid_grant"), /\(invalid_grant\): run ".* authorize acme"/],
+    [
+      "Webex refused",
+      "refused",
+      { redirectUri: "https://made-up.example/callback", ...refused("invalid_grant") },
+      /\(invalid_grant\): run ".* authorize acme"/,
+    ],
+    [
+      "a Service App was refused",
+      "refused",
+      refused("invalid_grant"),
+      /\(invalid_grant\): run ".* import acme"/,
+    ],
     [
       "a setting is missing",
       "refused",
