@@ -1,3 +1,4 @@
+import type { HttpFunction } from "@google-cloud/functions-framework";
 import { boot } from "./adapters/boot.ts";
 import { corsFor, sampleCors } from "./adapters/cors.ts";
 import { serve } from "./adapters/http.ts";
@@ -10,7 +11,7 @@ import { makeLookup } from "./core/lookup.ts";
 import { tokenReader } from "./core/store.ts";
 
 /** The public function: `GET /?name=` answers a token that works. It can only read. */
-export const lookup = boot(["store", "passphrase", "refresherUrl"], async (booted) => {
+export const lookup: HttpFunction = boot(["store", "passphrase", "refresherUrl"], async (booted) => {
   const { settings, metadata, log } = booted;
   const { sample, corsOrigins, refresherUrl = "", setupUrl, threshold } = settings;
   return serve({

@@ -1,3 +1,4 @@
+import type { HttpFunction } from "@google-cloud/functions-framework";
 import pLimit from "p-limit";
 import { boot } from "./adapters/boot.ts";
 import { serve } from "./adapters/http.ts";
@@ -8,7 +9,7 @@ import { makeRefresher } from "./core/refresher.ts";
 import { tokenStore } from "./core/store.ts";
 
 /** The private function: the Scheduler's sweep and census, and one token where lookup asks for it. */
-export const refresher = boot(["store"], async (booted) => {
+export const refresher: HttpFunction = boot(["store"], async (booted) => {
   const { settings, log } = booted;
   const { concurrency, sweepDeadline, threshold, webexUrl } = settings;
   return serve({

@@ -1,3 +1,4 @@
+import type { HttpFunction } from "@google-cloud/functions-framework";
 import { boot } from "./adapters/boot.ts";
 import { sampleCors } from "./adapters/cors.ts";
 import { serve } from "./adapters/http.ts";
@@ -10,7 +11,7 @@ import { makeSetup, setupProblem } from "./core/setup.ts";
 import { tokenStore } from "./core/store.ts";
 
 /** The function that a browser comes back to from consent: authorization code → tokens. */
-export const setup = boot(["store", "passphrase"], async (booted) => {
+export const setup: HttpFunction = boot(["store", "passphrase"], async (booted) => {
   const { settings, log } = booted;
   const { legacySetup, sample, threshold, webexUrl } = settings;
   return serve({

@@ -1,5 +1,4 @@
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import pLimit from "p-limit";
 import { corsFor, sampleCors } from "../functions/adapters/cors.ts";
 import type { Settings } from "../functions/adapters/env.ts";
@@ -105,15 +104,13 @@ function handlerFor(sweeper: Sweeper, { settings, passphrases }: ServiceOptions)
 }
 
 /** Rejects with one sentence where somebody else has the port. */
-export async function listen(server: Server, port: number, host: string): Promise<Server> {
+async function listen(server: Server, port: number, host: string): Promise<Server> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(new Error(portProblem(error, port))));
     server.listen(port, host, resolve);
   });
   return server;
 }
-
-export const portOf = (server: Server) => (server.address() as AddressInfo).port;
 
 function portProblem({ code }: NodeJS.ErrnoException, port: number): string {
   if (code === "EADDRINUSE")

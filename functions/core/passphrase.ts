@@ -8,7 +8,7 @@ export interface Passphrases {
   live(): Promise<readonly string[]>;
 }
 
-export const LONGEST_PASSPHRASE_LIST = 2;
+const LONGEST_PASSPHRASE_LIST = 2;
 
 /** Lines of a secret: trimmed, blanks dropped. Throws where there is none, or more than two. */
 export function parsePassphrases(text: string): string[] {

@@ -112,10 +112,3 @@ function jarOfFirebaseTools(): string | undefined {
 export function freshProject(): string {
   return `test-${randomBytes(8).toString("hex")}`;
 }
-
-/** Removes every document of the project's default database. */
-export async function clearProject(host: string, project: string): Promise<void> {
-  const url = `http://${host}/emulator/v1/projects/${project}/databases/(default)/documents`;
-  const response = await fetch(url, { method: "DELETE" });
-  if (!response.ok) throw new Error(`the emulator did not clear ${project}: ${await response.text()}`);
-}
