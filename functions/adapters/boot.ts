@@ -22,6 +22,8 @@ export function boot(needed: readonly Needed[], make: (boot: Boot) => Promise<Ha
   const handler = start(needed, make, log).catch((error: unknown): never => {
     const expected = error instanceof SettingsError || error instanceof StoreUnavailable;
     log("service.stopped", { reason: expected ? error.message : `unexpected: ${(error as Error).stack}` });
+    // The framework has a listener that adds a stack trace to the sentence above.
+    process.removeAllListeners("exit");
     process.exit(1);
   });
   return async (request, response) => (await handler)(request, response);

@@ -6,6 +6,7 @@ import {
   type Query,
   Timestamp,
 } from "@google-cloud/firestore";
+import { GoogleAuth } from "google-auth-library";
 import type { RawFields } from "../core/document.ts";
 import {
   type Collection,
@@ -35,6 +36,11 @@ export interface FirestoreOptions {
 export function openFirestore({ project, database }: FirestoreOptions): DocumentStore {
   const settings = { projectId: project, databaseId: database, ignoreUndefinedProperties: true };
   return new FirestoreStore(new Firestore(settings));
+}
+
+/** Rejects where this machine has no Google credentials; the Firestore library would end the process instead. */
+export async function requireCredentials(): Promise<void> {
+  await new GoogleAuth({ scopes: "https://www.googleapis.com/auth/datastore" }).getApplicationDefault();
 }
 
 class FirestoreStore implements DocumentStore {

@@ -10,9 +10,15 @@ import { runtime } from "./runtime.ts";
  * cost most of lookup's start-up time; nothing here may import it.
  */
 export async function openReader({ settings, metadata }: Boot): Promise<DocumentReader> {
-  const { store } = settings;
+  const { store, onGoogleCloud } = settings;
   if (store === undefined) throw new SettingsError("no store is configured");
   if (store.kind === "sqlite") return openFile(store.file);
+  if (!onGoogleCloud && store.emulator === undefined)
+    await metadata.accessToken().catch(() => {
+      throw new SettingsError(
+        "lookup reads Firestore with the identity that Google Cloud's metadata server gives it, and none answers: run it there, or with FIRESTORE_EMULATOR_HOST or STORE",
+      );
+    });
   return firestoreReader({
     project: await projectOf(store.project, metadata),
     database: store.database,

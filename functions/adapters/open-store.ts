@@ -9,17 +9,19 @@ export async function openStore({ settings, metadata }: Omit<Boot, "log">): Prom
   if (where === undefined) throw new SettingsError("no store is configured");
   if (where.kind === "sqlite") return openFile(where.file);
   const project = await projectOf(where.project, metadata);
-  const { openFirestore } = await import("./firestore.ts");
+  const { openFirestore, requireCredentials } = await import("./firestore.ts");
+  const foreign = !onGoogleCloud && where.emulator === undefined;
+  if (foreign) await requireCredentials().catch((error: Error) => unreadable(project, error.message));
   const store = openFirestore({ project, database: where.database });
-  if (!onGoogleCloud && where.emulator === undefined) await tryStore(store, project);
+  if (foreign)
+    await store
+      .read("status", "sweeps")
+      .catch(({ message, detail }: StoreUnavailable) => unreadable(project, detail ?? message));
   return store;
 }
 
-async function tryStore(store: DocumentStore, project: string): Promise<void> {
-  await store.read("status", "sweeps").catch((error: unknown) => {
-    const { message, detail } = error as StoreUnavailable;
-    throw new SettingsError(
-      `can't read Firestore of project ${project}: ${detail ?? message}; is "gcloud auth application-default login" done?`,
-    );
-  });
+function unreadable(project: string, why: string): never {
+  throw new SettingsError(
+    `can't read Firestore of project ${project}: ${why.replace(/\s*\n\s*/g, " ")}; is "gcloud auth application-default login" done?`,
+  );
 }
