@@ -48,10 +48,19 @@ export function runningAt(place: Place): RunningService | undefined {
   try {
     const service = fieldsOf(JSON.parse(readFileSync(place.running, "utf8")));
     if (typeof service.pid !== "number" || typeof service.url !== "string") return undefined;
-    process.kill(service.pid, 0);
-    return service as unknown as RunningService;
+    return isAlive(service.pid) ? (service as unknown as RunningService) : undefined;
   } catch {
     return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // It lives, and is another user's.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

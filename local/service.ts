@@ -22,7 +22,8 @@ export interface ServiceOptions {
   passphrases: Passphrases;
   /** The token endpoint's base address. */
   webexUrl: string;
-  host: string;
+  /** `undefined`: every address of this machine. */
+  host: string | undefined;
   log: Log;
 }
 
@@ -31,6 +32,8 @@ export interface Service {
   close(): Promise<void>;
 }
 
+/** How long the end waits for what is under way, in ms. */
+const GRACE = 1500;
 const SWEEP_EVERY = 5000;
 const CENSUS_EVERY = 24 * 60 * 60 * 1000;
 
@@ -58,9 +61,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   ];
   return {
     async close() {
-      await Promise.all(schedules.map((schedule) => schedule.end()));
+      const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
-      await new Promise((resolve) => server.close(resolve));
+      const finished = Promise.all([closed, ...schedules.map((schedule) => schedule.end())]);
+      // Webex may hang, and browsers open connections that they never use: leases and retries are made for that.
+      await Promise.race([finished, runtime.sleep(GRACE)]);
+      server.closeAllConnections();
     },
   };
 }
@@ -104,17 +110,20 @@ function handlerFor(sweeper: Sweeper, { settings, passphrases }: ServiceOptions)
 }
 
 /** Rejects with one sentence where somebody else has the port. */
-async function listen(server: Server, port: number, host: string): Promise<Server> {
+async function listen(server: Server, port: number, host: string | undefined): Promise<Server> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(new Error(portProblem(error, port))));
-    server.listen(port, host, resolve);
+    server.listen({ port, ...(host !== undefined && { host }) }, resolve);
   });
   return server;
 }
 
+/** Another port to try. */
+export const freer = (port: number) => (port < 65_000 ? port + 10 : 8080);
+
 function portProblem({ code }: NodeJS.ErrnoException, port: number): string {
   if (code === "EADDRINUSE")
-    return `port ${port} is in use: end what listens there, or choose another with PORT=${port + 10}`;
+    return `port ${port} is in use: end what listens there, or choose another with PORT=${freer(port)}`;
   if (code === "EACCES") return `port ${port} may not be used by this user: choose another with PORT=8080`;
   return `can't listen on port ${port}: ${code}`;
 }

@@ -10,7 +10,7 @@ import { EXAMPLE, prepareExample } from "./example.ts";
 import { narrator } from "./narrate.ts";
 import { announce, type Place, placeFor, runningAt, withdraw } from "./place.ts";
 import { createSandbox, type Sandbox } from "./sandbox/server.ts";
-import { startService } from "./service.ts";
+import { freer, startService } from "./service.ts";
 
 const log = narrator((line) => process.stdout.write(line));
 
@@ -39,19 +39,19 @@ program.parseAsync().catch((error: unknown) => {
 async function start(live: boolean): Promise<void> {
   const place = placeFor(live ? "live" : "sandbox");
   const other = runningAt(place);
-  if (other !== undefined)
+  if (other !== undefined && (await answers(other.url)))
     throw new Error(`it runs already, as process ${other.pid}, on ${other.url}: end that first`);
   makeFolder(place.folder);
   const settings = settingsFor(place, readSettings(process.env, []));
-  const passphrase = settings.passphrase ?? { text: ownPassphrase(place.passphrase) };
+  const passphrase = settings.passphrase ?? { file: ownPassphrase(place.passphrase) };
   const store = await openTokens(settings);
   const sandbox = live ? undefined : await startSandbox(place, settings.port + 1);
   const url = live ? (settings.publicUrl ?? local(settings.port)) : local(settings.port);
   const webexUrl = sandbox === undefined ? settings.webexUrl : `${local(settings.port + 1)}/v1`;
   if (sandbox !== undefined)
     await prepareExample(sandbox.authority, store, `${url}/callback`, settings.threshold);
-  const passphrases = await openPassphrases(passphrase, log, runtime.now);
-  const host = live ? "::" : "127.0.0.1";
+  const passphrases = await openPassphrases(passphrase, log, runtime.now, sourceOf(settings, place));
+  const host = live ? undefined : "127.0.0.1";
   const service = await startService({ settings, store, passphrases, webexUrl, host, log });
 
   const sandboxUrl = sandbox && local(settings.port + 1);
@@ -64,6 +64,19 @@ async function start(live: boolean): Promise<void> {
     await sandbox?.close();
     await store.documents.close();
   });
+}
+
+/** Whom to blame where the passphrase is no good. */
+const sourceOf = ({ passphrase }: Settings, place: Place) =>
+  passphrase === undefined ? `the passphrase file ${place.passphrase}` : undefined;
+
+/** A file that a crash left behind may name a process that is somebody else by now. */
+async function answers(url: string): Promise<boolean> {
+  const health = fetch(`${url}/health`, { signal: AbortSignal.timeout(1000) });
+  return health.then(
+    ({ ok }) => ok,
+    () => false,
+  );
 }
 
 /** Sandbox tokens never go into a real project, whatever the shell's environment names. */
@@ -93,7 +106,8 @@ function makeFolder(folder: string): void {
 function ownPassphrase(file: string): string {
   try {
     if (!existsSync(file)) writeFileSync(file, `${runtime.secret()}\n`, { mode: 0o600, flag: "wx" });
-    return readFileSync(file, "utf8");
+    readFileSync(file);
+    return file;
   } catch (error) {
     throw new Error(`can't keep the passphrase in ${file} (${(error as NodeJS.ErrnoException).code})`);
   }
@@ -103,7 +117,7 @@ async function startSandbox(place: Place, port: number): Promise<Sandbox> {
   const sandbox = createSandbox({ file: place.sandbox });
   await sandbox.listen(port).catch((error: NodeJS.ErrnoException) => {
     throw new Error(
-      `the sandbox can't listen on port ${port} (${error.code}): choose other ports with PORT=${port + 10}`,
+      `the sandbox can't listen on port ${port} (${error.code}), the one after PORT: choose others with PORT=${freer(port)}`,
     );
   });
   return sandbox;
@@ -132,6 +146,9 @@ function welcome(url: string, passphrase: string, place: Place, settings: Settin
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
 }
+
+// Whoever read our output (head, less) may stop reading.
+process.stdout.on("error", () => process.exit(0));
 
 function onEnd(close: () => Promise<void>): void {
   let ending: number | undefined;

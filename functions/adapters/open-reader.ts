@@ -16,7 +16,7 @@ export async function openReader({ settings, metadata }: Boot): Promise<Document
   if (!onGoogleCloud && store.emulator === undefined)
     await metadata.accessToken().catch(() => {
       throw new SettingsError(
-        "lookup reads Firestore with the identity that Google Cloud's metadata server gives it, and none answers: run it there, or with FIRESTORE_EMULATOR_HOST or STORE",
+        `can't read Firestore of project ${store.project}: lookup takes its credentials from Google Cloud's metadata server, and none answers; run it there, or with FIRESTORE_EMULATOR_HOST or STORE`,
       );
     });
   return firestoreReader({

@@ -7,56 +7,68 @@ import { type Settings, SettingsError } from "./env.ts";
 const FRESH = 60_000;
 const WEAK = 16;
 
-/** Those that the settings name. Throws `SettingsError`. */
+/**
+ * Those that the settings name. `source` is blamed where they are no good; by default the variable that names them.
+ * Throws `SettingsError`.
+ */
 export async function openPassphrases(
   where: Settings["passphrase"],
   log: Log,
   now: () => number,
+  source = where !== undefined && "file" in where ? "TOKEN_PASSPHRASE_FILE" : "TOKEN_PASSPHRASE",
 ): Promise<Passphrases> {
   if (where === undefined) throw new SettingsError("no passphrase is configured");
-  return "file" in where ? passphrasesOf(where.file, log, now) : passphrasesIn(where.text, log);
-}
-
-/** Passphrases that the environment gave. Throws `SettingsError` where they can't be used. */
-function passphrasesIn(text: string, log: Log): Passphrases {
-  const live = checked(text, "TOKEN_PASSPHRASE", log);
+  if ("file" in where) return passphrasesOf(where.file, source, log, now);
+  const live = checked(where.text, source);
+  warnOfWeak(live, source, log);
   return { live: async () => live };
 }
 
 /** Passphrases in a file, read at once, and lazily again. A file that became unreadable leaves the last good ones. */
-async function passphrasesOf(file: string, log: Log, now: () => number): Promise<Passphrases> {
-  const read = async () => checked(await readFile(file, "utf8"), "TOKEN_PASSPHRASE_FILE", log);
-  let live = await read().catch((error: unknown) => {
-    throw error instanceof SettingsError
-      ? error
-      : new SettingsError(`TOKEN_PASSPHRASE_FILE can't be read: ${codeOf(error)}`);
-  });
+async function passphrasesOf(
+  file: string,
+  source: string,
+  log: Log,
+  now: () => number,
+): Promise<Passphrases> {
+  const read = async () => {
+    const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+      throw new SettingsError(`${source} can't be read: ${error.code ?? "unknown reason"}`);
+    });
+    return checked(text, source);
+  };
+  let live = await read();
   let readAt = now();
+  warnOfWeak(live, source, log);
+  const again = async () => {
+    try {
+      const fresh = await read();
+      if (fresh.join("\n") !== live.join("\n")) warnOfWeak(fresh, source, log);
+      return fresh;
+    } catch (error) {
+      log("passphrase.unreadable", { reason: (error as Error).message });
+      return live;
+    }
+  };
   return {
     async live() {
-      if (now() - readAt < FRESH) return live;
+      if (Math.abs(now() - readAt) < FRESH) return live;
       readAt = now();
-      live = await read().catch((error: unknown) => {
-        log("passphrase.unreadable", {
-          reason: error instanceof SettingsError ? error.message : codeOf(error),
-        });
-        return live;
-      });
+      live = await again();
       return live;
     },
   };
 }
 
-function checked(text: string, source: string, log: Log): string[] {
-  let passphrases: string[];
+function checked(text: string, source: string): string[] {
   try {
-    passphrases = parsePassphrases(text);
+    return parsePassphrases(text);
   } catch (error) {
     throw new SettingsError(`${source} can't be used: ${(error as Error).message}`);
   }
-  if (passphrases.some((passphrase) => passphrase.length < WEAK))
-    log("passphrase.weak", { source, advice: `use at least ${WEAK} characters` });
-  return passphrases;
 }
 
-const codeOf = (error: unknown) => String((error as { code?: unknown }).code ?? "unknown reason");
+function warnOfWeak(passphrases: readonly string[], source: string, log: Log): void {
+  if (passphrases.some((passphrase) => passphrase.length < WEAK))
+    log("passphrase.weak", { source, advice: `use at least ${WEAK} characters` });
+}

@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import type { RawFields } from "../core/document.ts";
 import {
@@ -34,6 +35,8 @@ const SCHEMA = `
  */
 export function openSqlite(file: string, now: () => number): DocumentStore {
   try {
+    // Made before SQLite makes it, readable for its owner alone; its companions take after it.
+    if (file !== ":memory:") closeSync(openSync(file, "a", 0o600));
     const database = new DatabaseSync(file, { timeout: BUSY });
     patiently(() => database.exec("PRAGMA journal_mode = WAL"));
     database.exec("PRAGMA synchronous = FULL");

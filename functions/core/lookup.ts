@@ -135,6 +135,8 @@ async function serveBetter(held: StoredToken, decision: Decision, reading: Readi
     if (outcome === undefined) asker.rest(wanted.name);
     const again = await within(left(), quietly(read(reading)), lookup.runtime);
     if (again?.lives) return tokenReply(again.token, reading);
+    // It may have ended while we waited.
+    if (lifeOf(held.document, lookup.runtime.now() + held.ahead) === 0) return waitForToken(reading);
   }
   return tokenReply(held, reading);
 }

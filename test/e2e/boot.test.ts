@@ -139,8 +139,13 @@ describe.concurrent("a function off Google Cloud that has a project", () => {
     reasonOf(name, { ...NEEDED[name], ...project, ...env }, WITHIN_PATIENCE);
   const sentence = /^can't read Firestore of project a-project: .*gcloud auth application-default login/;
 
-  test.for(NAMES)("and no credentials says how to get them: %s", async (name) => {
+  test.for(["refresher", "setup"] as const)("and no credentials says how to get them: %s", async (name) => {
     expect(await unhelped(name, { METADATA_SERVER_DETECTION: "none" })).toMatch(sentence);
+  });
+
+  test("and no metadata server says that it can't do without: lookup", async () => {
+    const reason = await unhelped("lookup", {});
+    expect(reason).toMatch(/^can't read Firestore of project a-project: .*metadata server.*STORE/);
   });
 
   test("and a credentials file that is not there says so: refresher", async () => {

@@ -17,7 +17,7 @@ export interface Child {
   says(text: string): Promise<void>;
 }
 
-export interface Ending {
+interface Ending {
   code: number | null;
   signal: NodeJS.Signals | null;
   ms: number;

@@ -272,7 +272,7 @@ function suite(title: string, open: () => Promise<Place>, skipped = false): void
         const { clientId } = shared;
         const names = Array.from({ length: 20 }, (_, index) => `race ${index}`);
         await Promise.all(names.map(async (name) => deployed.put(name, await ageingDocument(webex, shared))));
-        await webex.fault({ fault: "slow", delayMs: 50, clientId });
+        await webex.fault({ fault: "slow", delayMs: 400, clientId });
         await webex.reset();
         const sweeps = await Promise.all(refreshers.map((running) => ask(running, "/", "POST")));
         await webex.heal();

@@ -23,7 +23,7 @@ import type { Runtime } from "../../functions/core/runtime.ts";
 import { makeSetup, setupProblem } from "../../functions/core/setup.ts";
 import { type DocumentStore, StoreUnavailable, tokenReader, tokenStore } from "../../functions/core/store.ts";
 import { DEFAULT_THRESHOLD, HOUR, SECOND } from "../../functions/core/time.ts";
-import type { Client } from "../../local/sandbox/authority.ts";
+import type { Client } from "../../local/sandbox/client.ts";
 import type { FaultRequest } from "../../local/sandbox/faults.ts";
 import { createSandbox, type SandboxEvent } from "../../local/sandbox/server.ts";
 

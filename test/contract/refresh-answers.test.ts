@@ -1,0 +1,87 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { TokenEndpoint } from "../../functions/core/grant.ts";
+import { refresh } from "../../functions/core/refresh.ts";
+import { type AskByHash, DAY, HOUR, SECOND, sha256 } from "../../functions/core/time.ts";
+import { CLIENT, OLD, openWorld, READER, range, SWEEP, type World } from "../support/world.ts";
+
+let world: World;
+afterEach(async () => {
+  await world.close();
+});
+
+describe("a refresh", () => {
+  beforeEach(async () => {
+    world = await openWorld();
+    await world.add("t", world.granted(OLD));
+  });
+
+  test("that brings a new refresh token stores it, and goes on with it", async () => {
+    const { refreshToken } = (await world.token("t")).document;
+    world.sandbox.faults.add({ fault: "rotate", times: 1 });
+    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+    expect((await world.token("t")).document.refreshToken).not.toBe(refreshToken);
+    world.clock.advance(10 * HOUR);
+    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+  });
+
+  test.each(["omit", "null-fields"] as const)("keeps what the answer left out (%s)", async (fault) => {
+    await world.edit("t", { scope: "granted once", lifetime: 7200 });
+    const { document: before } = await world.token("t");
+    world.sandbox.faults.add({ fault });
+    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+    const { document } = await world.token("t");
+    const { refreshToken, refreshExpires } = before;
+    expect(document).toMatchObject({ refreshToken, refreshExpires, scope: "granted once", lifetime: 7200 });
+    expect(document.accessExpires).toBe(world.clock.now() + 2 * HOUR);
+    expect(world.live(document.accessToken)).toBe(true);
+  });
+
+  test("reads numbers that come as strings", async () => {
+    world.sandbox.faults.add({ fault: "strings" });
+    await refresh("t", READER, world.refresher());
+    const { document } = await world.token("t");
+    expect(document.accessExpires).toBe(world.clock.now() + 43_199 * SECOND);
+    expect(document.refreshExpires).toBe(world.clock.now() + CLIENT.refreshLifetime * SECOND);
+    expect(document.lifetime).toBe(43_199);
+  });
+
+  test("that is answered with the same token again does not loop", async () => {
+    world.sandbox.faults.add({ fault: "same-token" });
+    const { access_token, refresh_token } = world.sandbox.authority.issue("C1");
+    const accessExpires = world.clock.now() + 43_199 * SECOND;
+    await world.edit("t", { accessToken: access_token, refreshToken: refresh_token, accessExpires });
+    expect(await refresh("t", SWEEP, world.refresher())).toEqual({ outcome: "unchanged" });
+    const { document } = await world.token("t");
+    expect(document.refreshAt).toBeGreaterThan(world.clock.now() + 8 * HOUR);
+    // Into the last hours, where it is due and below the threshold, with readers that come every minute.
+    await world.sweepFor(DAY, world.sweeper(), async () => {
+      await refresh("t", READER, world.refresher());
+      expect(world.live((await world.token("t")).document.accessToken)).toBe(true);
+    });
+    expect(world.refreshes()).toBeLessThanOrEqual(60);
+    expect(world.critical()).toEqual([]);
+  });
+
+  test("that is answered with the same token, and not how long it lives, adds nothing to its life", async () => {
+    const { accessToken, accessExpires } = (await world.token("t")).document;
+    const body = JSON.stringify({ access_token: accessToken, token_type: "Bearer" });
+    const endpoint: TokenEndpoint = { ...world.endpoint, refresh: async () => ({ status: 200, body }) };
+    expect(await refresh("t", READER, world.refresher({ endpoint }))).toEqual({ outcome: "unchanged" });
+    expect((await world.token("t")).document).toMatchObject({ accessToken, accessExpires });
+  });
+
+  test("of a rejected token that Webex returns again is tried more and more rarely", async () => {
+    world.sandbox.faults.add({ fault: "same-token" });
+    await refresh("t", READER, world.refresher());
+    const { accessToken, accessExpires } = (await world.token("t")).document;
+    const start = world.refreshes();
+    const ask: AskByHash = { by: "reader", ifToken: sha256(accessToken ?? "") };
+    for (const _ of range(6 * 60)) {
+      world.clock.advance(10 * SECOND);
+      await refresh("t", ask, world.refresher());
+    }
+    expect((await world.token("t")).document).toMatchObject({ accessToken, accessExpires });
+    expect(world.refreshes() - start).toBeGreaterThanOrEqual(5);
+    expect(world.refreshes() - start).toBeLessThanOrEqual(9);
+  });
+});

@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { refresh } from "../../functions/core/refresh.ts";
+import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
+import { CLIENT, OLD, openWorld, READER, SETTINGS, SWEEP, type World } from "../support/world.ts";
+import { escorted } from "./troubled.ts";
+
+let world: World;
+afterEach(async () => {
+  await world.close();
+});
+
+describe("a refresh", () => {
+  beforeEach(async () => {
+    world = await openWorld();
+    await world.add("t", world.granted(OLD));
+  });
+
+  test("of a revoked token asks a handful of times in a day of sweeps and reads, and alerts once", async () => {
+    const { accessToken } = (await world.token("t")).document;
+    world.sandbox.authority.revoke();
+    const sweeper = world.sweeper();
+    await world.sweepFor(DAY, sweeper, () => refresh("t", READER, sweeper));
+    expect(world.refreshes()).toBeGreaterThanOrEqual(3);
+    expect(world.refreshes()).toBeLessThanOrEqual(5);
+    expect(world.events("refresh.refused")).toHaveLength(1);
+    expect(world.critical()).toHaveLength(1);
+    expect((await world.token("t")).document).toMatchObject({ accessToken, failure: { permanent: true } });
+  });
+
+  test("with a secret that was mended after a long backoff is tried by the next ask, at once", async () => {
+    await world.edit("t", { clientSecret: "wrong" });
+    await world.sweepFor(4 * HOUR);
+    expect((await world.token("t")).document.failure?.count).toBeGreaterThanOrEqual(3);
+    const asked = world.refreshes();
+    await refresh("t", READER, world.refresher());
+    expect(world.refreshes()).toBe(asked);
+    await world.edit("t", { clientSecret: CLIENT.clientSecret });
+    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+    expect((await world.token("t")).document.failure).toBeUndefined();
+  });
+
+  test("with a secret that was changed for another wrong one is a new refusal, and told anew", async () => {
+    await world.edit("t", { clientSecret: "wrong" });
+    await refresh("t", READER, world.refresher());
+    await world.edit("t", { clientSecret: "wrong too" });
+    await refresh("t", READER, world.refresher());
+    expect((await world.token("t")).document.failure).toMatchObject({ count: 1 });
+    expect(world.events("refresh.refused")).toHaveLength(2);
+  });
+
+  test.each([
+    ["clientId", undefined, "missing_clientId"],
+    ["clientId", "  ", "missing_clientId"],
+    ["clientSecret", undefined, "missing_clientSecret"],
+    ["clientSecret", 12, "mistyped_clientSecret"],
+  ])(
+    "without %s (%j) is a permanent failure that names it, and Webex is not asked",
+    async (field, value, code) => {
+      await world.edit("t", { [field]: value });
+      const { document: before } = await world.token("t");
+      expect(await refresh("t", SWEEP, world.refresher())).toEqual({
+        outcome: "failed",
+        code,
+        permanent: true,
+      });
+      expect(world.refreshes()).toBe(0);
+      const { document } = await world.token("t");
+      expect(document.failure).toMatchObject({ code, permanent: true, count: 1 });
+      expect(document.accessToken).toBe(before.accessToken);
+      expect(world.events("refresh.refused")).toHaveLength(1);
+      await world.sweepFor(HOUR);
+      expect(world.events("refresh.refused")).toHaveLength(1);
+      await world.edit("t", { [field]: SETTINGS[field as "clientId"] });
+      expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+    },
+  );
+
+  test("held back by a 429 asks nobody for anything until its Retry-After is over", async () => {
+    await world.add("u", world.granted(OLD));
+    world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 1 });
+    const refresher = world.refresher();
+    expect(await refresh("t", READER, refresher)).toMatchObject({ outcome: "failed", code: "rate_limited" });
+    const until = world.clock.now() + 120 * SECOND;
+    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "deferred", until });
+    world.clock.advance(120 * SECOND - 1);
+    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "deferred", until });
+    expect(world.refreshes()).toBe(1);
+    world.clock.advance(1);
+    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "refreshed" });
+    expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
+  });
+
+  test("obeys a Retry-After for ten minutes at most", async () => {
+    world.sandbox.faults.add({ fault: "429", retryAfter: 86_400, times: 1 });
+    const refresher = world.refresher();
+    await refresh("t", READER, refresher);
+    world.clock.advance(10 * MINUTE);
+    expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
+  });
+
+  test("keeps the longer of two holds: a 429 without Retry-After does not end that of another", async () => {
+    await world.add("u", world.granted(OLD));
+    world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 1 });
+    world.sandbox.faults.add({ fault: "429-none", times: 1 });
+    const refresher = world.refresher();
+    const both = Promise.withResolvers<void>();
+    let asking = 0;
+    const before = async () => {
+      if (++asking === 2) both.resolve();
+      await both.promise;
+    };
+    const endpoint = escorted(world.endpoint, { before });
+    await Promise.all(["t", "u"].map((name) => refresh(name, READER, { ...refresher, endpoint })));
+    expect(world.refreshes()).toBe(2);
+    expect(refresher.hold.until).toBe(world.clock.now() + 120 * SECOND);
+  });
+});
