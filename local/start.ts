@@ -57,13 +57,13 @@ async function start(live: boolean): Promise<void> {
   const sandboxUrl = sandbox && local(settings.port + 1);
   const file = settings.store?.kind === "sqlite" ? settings.store.file : "";
   announce(place, { pid: process.pid, url, webexUrl, store: file, ...(sandboxUrl && { sandboxUrl }) });
-  welcome(url, (await passphrases.live())[0] ?? "", place, settings);
   onEnd(async () => {
     withdraw(place);
     await service.close();
     await sandbox?.close();
     await store.documents.close();
   });
+  welcome(url, (await passphrases.live())[0] ?? "", place, settings);
 }
 
 /** Whom to blame where the passphrase is no good. */
