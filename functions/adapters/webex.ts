@@ -4,12 +4,16 @@ import type { EndpointAnswer, ExchangeRequest, RefreshRequest, TokenEndpoint } f
 /** How long Webex may take for one request, in ms. */
 const PATIENCE = 8000;
 
-/** The token endpoint below `webexUrl`, e.g. `https://webexapis.com/v1`. Nothing is thrown: an answer or why none. */
-export function webexEndpoint(webexUrl: string): TokenEndpoint {
+/**
+ * The token endpoint below `webexUrl`, e.g. `https://webexapis.com/v1`. Nothing is thrown: an answer, or why there is
+ * none. `patience`: ms for one request.
+ */
+export function webexEndpoint(webexUrl: string, patience = PATIENCE): TokenEndpoint {
   const url = `${webexUrl}/access_token`;
+  const send = (form: Record<string, string>, again = false) => post(url, form, patience, again);
   return {
     exchange: ({ clientId, clientSecret, redirectUri, code, verifier }: ExchangeRequest) =>
-      send(url, {
+      send({
         grant_type: "authorization_code",
         client_id: clientId,
         client_secret: clientSecret,
@@ -19,7 +23,6 @@ export function webexEndpoint(webexUrl: string): TokenEndpoint {
       }),
     refresh: ({ clientId, clientSecret, refreshToken }: RefreshRequest, patient: boolean) =>
       send(
-        url,
         {
           grant_type: "refresh_token",
           client_id: clientId,
@@ -32,7 +35,12 @@ export function webexEndpoint(webexUrl: string): TokenEndpoint {
 }
 
 /** `again`: a request that got no answer at all is sent once more (replaying a refresh is safe, a code is not). */
-async function send(url: string, form: Record<string, string>, again = false): Promise<EndpointAnswer> {
+async function post(
+  url: string,
+  form: Record<string, string>,
+  patience: number,
+  again: boolean,
+): Promise<EndpointAnswer> {
   try {
     const { statusCode, headers, body } = await got.post(url, {
       form,
@@ -40,7 +48,7 @@ async function send(url: string, form: Record<string, string>, again = false): P
       // The form holds secrets: it goes to the address that was configured, and nowhere a redirect points to.
       followRedirect: false,
       throwHttpErrors: false,
-      timeout: { request: PATIENCE },
+      timeout: { request: patience },
       retry: { limit: again ? 1 : 0, methods: ["POST"], statusCodes: [], backoffLimit: 500 },
     });
     return {

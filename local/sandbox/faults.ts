@@ -4,15 +4,15 @@ import { InputError, objectWith } from "./input.ts";
 export const FAULTS = [
   { fault: "down", reach: "all", about: "the connection is destroyed without an answer" },
   { fault: "hang", reach: "all", about: "the connection stays open and is never answered" },
-  { fault: "slow", reach: "all", about: "processed at once, answered correctly after delayMs (5000)" },
-  { fault: "429", reach: "token", about: "too many requests, with Retry-After: retryAfter (7)" },
+  { fault: "slow", reach: "all", about: "processed at once, answered correctly, after five seconds" },
+  { fault: "429", reach: "token", about: "too many requests, with Retry-After: 7" },
   { fault: "429-none", reach: "token", about: "too many requests, without Retry-After" },
   { fault: "429-zero", reach: "token", about: "too many requests, with Retry-After: 0" },
   { fault: "429-rand", reach: "token", about: "too many requests, with Retry-After: rand(30),add(30)" },
   {
     fault: "429-empty",
     reach: "token",
-    about: "too many requests, with Retry-After: retryAfter (7), no body",
+    about: "too many requests, with Retry-After: 7 and no body",
   },
   { fault: "html", reach: "token", about: "200 with an HTML page" },
   { fault: "html-403", reach: "token", about: "403 with an HTML page" },
