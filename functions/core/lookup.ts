@@ -1,22 +1,14 @@
 import { type Asker, type AskRefresher, makeAsker, within } from "./asker.ts";
-import { nameProblem } from "./document.ts";
 import { ownerOf } from "./grant.ts";
 import type { Log } from "./log.ts";
+import { parse, route, type Wanted } from "./lookup-request.ts";
+import { type Memory, remember } from "./memory.ts";
 import { admit, type Caller, identify, type Passphrases } from "./passphrase.ts";
-import { onlyMethods, Problem, type Reply, type Request, seconds, single } from "./reply.ts";
+import { Problem, type Reply, type Request } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
 import { needText } from "./state.ts";
-import type { StoredToken, TokenReader } from "./store.ts";
-import {
-  type AskByHash,
-  askFor,
-  type Decision,
-  decide,
-  lifeOf,
-  SECOND,
-  secondsUntil,
-  sha256,
-} from "./time.ts";
+import { type StoredToken, StoreUnavailable, type TokenReader } from "./store.ts";
+import { askFor, type Decision, decide, lifeOf, SECOND, secondsUntil, sha256 } from "./time.ts";
 
 export interface Lookup {
   reader: TokenReader;
@@ -36,67 +28,32 @@ export interface Lookup {
 const HELD_DEADLINE = 1.6 * SECOND;
 /** Of that, what is kept for reading the new token. */
 const READ_AGAIN = 200;
+/** How long the store may take where a live token is remembered. */
+const STORE_PATIENCE = SECOND;
 const POLL = 300;
-const WAIT = { usual: 8, most: 20 };
-const MIN_TTL_MOST = 999_999_999;
 const TRY_AGAIN = 5;
 
 /** Makes the handler of `GET /?name=`. */
 export function makeLookup(lookup: Lookup): (request: Request) => Promise<Reply> {
   const asker = makeAsker(lookup);
+  const memory = remember(lookup.reader, lookup.runtime);
   return async (request) => {
     const elsewhere = route(request, lookup);
     if (elsewhere !== undefined) return elsewhere;
     const wanted = parse(request);
     const caller = await identify(request, lookup.passphrases);
-    const reading = { wanted, caller, asker, lookup, started: lookup.runtime.now() };
+    const reading = { wanted, caller, asker, memory, lookup, started: lookup.runtime.now() };
     const { token, decision, lives } = await read(reading);
     if (decision.act === "answer") return tokenReply(token, reading);
     return lives ? serveBetter(token, decision, reading) : waitForToken(reading);
   };
 }
 
-/** What is not a lookup: `undefined` for all that is, whatever the path. */
-function route(request: Request, { setupUrl, anyMethod }: Lookup): Reply | undefined {
-  const { path, query } = request;
-  if (path === "/health") return { status: 200, body: { status: "200" } };
-  if (path === "/init" || path === "/callback") {
-    if (setupUrl === undefined) throw new Problem("not_found", `${path} is served by the setup function`);
-    const search = query.size > 0 ? `?${query}` : "";
-    return { status: 307, headers: { location: `${setupUrl}${path}${search}` }, body: "" };
-  }
-  if (!anyMethod) onlyMethods(request, "GET", "HEAD");
-  return undefined;
-}
-
-interface Wanted {
-  name: string;
-  ask: AskByHash;
-  /** ms to wait at most when nothing valid is held. */
-  wait: number;
-  details: boolean;
-}
-
-function parse({ query, headers }: Request): Wanted {
-  const name = single(query, "name")?.trim();
-  if (name === undefined || name === "") throw new Problem("no_name", 'no token name: ask with "?name=NAME"');
-  const problem = nameProblem(name);
-  if (problem !== undefined) throw new Problem("bad_request", `no token can have this name: ${problem}`);
-  const minTtl = seconds(query, "minTtl", MIN_TTL_MOST);
-  const wait = seconds(query, "wait", WAIT.most) ?? WAIT.usual;
-  const rejected = headers["x-token-rejected"]?.trim().replace(/^Bearer\s+/i, "");
-  const ask: AskByHash = {
-    by: "reader",
-    ...(minTtl !== undefined && { minTtl }),
-    ...(rejected && { ifToken: sha256(rejected) }),
-  };
-  return { name, ask, wait: wait * SECOND, details: single(query, "details") === "true" };
-}
-
 interface Reading {
   wanted: Wanted;
   caller: Caller;
   asker: Asker;
+  memory: Memory;
   lookup: Lookup;
   /** ms. */
   started: number;
@@ -109,10 +66,55 @@ interface Read {
   lives: boolean;
 }
 
-/** Reads and judges. Throws the problem that this caller is to be told, `StoreUnavailable` included. */
-async function read({ wanted, caller, lookup }: Reading): Promise<Read> {
+/**
+ * Finds the token and judges it. `since`: a mark of memory before which nothing that was read will do. Throws the
+ * problem that this caller is to be told, and `StoreUnavailable` where nothing live is held.
+ */
+async function read(reading: Reading, since = 0): Promise<Read> {
+  const { wanted, caller, memory } = reading;
+  const known = since === 0 && wanted.ask.ifToken === undefined ? memory.recent(wanted.name) : undefined;
+  if (known === "missing") return judge(undefined, reading);
+  if (known !== undefined && lifeNow(known, reading) > 0) {
+    const remembered = judge(known, reading);
+    if (remembered.decision.act !== "refresh") return remembered;
+  }
+  const held = memory.last(wanted.name);
+  if (held === undefined || lifeNow(held, reading) === 0)
+    return judge(await memory.load(wanted.name, since, caller.shared), reading);
+  const loaded = await loadSoon(reading, since);
+  if (loaded !== undefined) return judge(loaded.token, reading);
+  // The store is away, and so is all that the refresher could do: what is held is the best to be had.
+  return { ...judge(held, reading), decision: { act: "answer" } };
+}
+
+/** What the store says, where it answers soon enough for somebody who has a live token. */
+async function loadSoon({ wanted, caller, memory, lookup }: Reading, since: number) {
+  const load = async () => {
+    try {
+      return { token: await memory.load(wanted.name, since, caller.shared) };
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return undefined;
+      throw error;
+    }
+  };
+  if (memory.isAway()) {
+    if (memory.mayProbe()) load().catch(() => "told by whoever waits for it");
+    return undefined;
+  }
+  const loaded = await within(STORE_PATIENCE, load(), lookup.runtime);
+  if (loaded === undefined) {
+    memory.giveUp();
+    lookup.log("store.unavailable", { token: wanted.name, reason: "a token from memory was answered" });
+  }
+  return loaded;
+}
+
+const lifeNow = ({ document, ahead }: StoredToken, { lookup }: Reading) =>
+  lifeOf(document, lookup.runtime.now() + ahead);
+
+/** Who may have it, and what is to be done. */
+function judge(token: StoredToken | undefined, { wanted, caller, lookup }: Reading): Read {
   const { name, ask } = wanted;
-  const token = await lookup.reader.read(name);
   // Who has not shown a shared passphrase learns nothing about which names exist.
   if (token === undefined && caller.shared)
     throw new Problem("not_found", `there is no token "${name}": "tokens list" shows which there are`);
@@ -128,26 +130,26 @@ async function read({ wanted, caller, lookup }: Reading): Promise<Read> {
 
 /** A live token is held: it is answered in any case, a better one if it comes before the deadline. */
 async function serveBetter(held: StoredToken, decision: Decision, reading: Reading): Promise<Reply> {
-  const { wanted, asker, lookup, started } = reading;
+  const { wanted, asker, memory, lookup, started } = reading;
   if (decision.act === "refresh" && asker.ready(wanted.name)) {
     const left = () => started + HELD_DEADLINE - lookup.runtime.now();
     const outcome = await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
     if (outcome === undefined) asker.rest(wanted.name);
-    const again = await within(left(), quietly(read(reading)), lookup.runtime);
+    const again = await within(left(), quietly(read(reading, memory.mark())), lookup.runtime);
     if (again?.lives) return tokenReply(again.token, reading);
     // It may have ended while we waited.
-    if (lifeOf(held.document, lookup.runtime.now() + held.ahead) === 0) return waitForToken(reading);
+    if (lifeNow(held, reading) === 0) return waitForToken(reading);
   }
   return tokenReply(held, reading);
 }
 
 /** Nothing valid is held: asks, and reads until a live token is there, or waiting is of no use any more. */
 async function waitForToken(reading: Reading): Promise<Reply> {
-  const { wanted, asker, lookup, started } = reading;
+  const { wanted, asker, memory, lookup, started } = reading;
   const { runtime } = lookup;
   const deadline = started + wanted.wait;
   for (;;) {
-    const { token, decision, lives } = await read(reading);
+    const { token, decision, lives } = await read(reading, memory.mark());
     if (lives) return tokenReply(token, reading);
     let until = decision.act === "wait" && !decision.leased ? decision.until - token.ahead : 0;
     let pause = POLL;
@@ -172,10 +174,10 @@ function nothingYet(token: StoredToken, until: number, now: number): Problem {
   );
 }
 
-function tokenReply(token: StoredToken, { wanted, lookup }: Reading): Reply {
+function tokenReply(token: StoredToken, reading: Reading): Reply {
+  const { wanted } = reading;
   const { accessToken = "", scope } = token.document;
-  const life = lifeOf(token.document, lookup.runtime.now() + token.ahead);
-  const expiresIn = Math.floor(life / SECOND);
+  const expiresIn = Math.floor(lifeNow(token, reading) / SECOND);
   const owner = ownerOf(accessToken);
   const unchanged = wanted.ask.ifToken === sha256(accessToken);
   return {

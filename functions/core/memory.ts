@@ -1,0 +1,121 @@
+import type { Runtime } from "./runtime.ts";
+import type { StoredToken, TokenReader } from "./store.ts";
+import { SECOND } from "./time.ts";
+
+/** A document is answered from memory for this long at most; refreshes are scheduled, so it is exact till then. */
+const FRESH = 30 * SECOND;
+/** A name that nobody has is believed missing for this long. */
+const MISSING = 5 * SECOND;
+/** How long a store that did not answer is left alone by those who can do without it. */
+const AWAY = 10 * SECOND;
+const PROBE = SECOND;
+const MOST_TOKENS = 5000;
+const MOST_MISSING = 1000;
+
+/** What one reading instance remembers of the store. Bounded; the oldest entry makes room. */
+export interface Memory {
+  /** The token as it was read not long ago and before its own `refreshAt`; "missing": there was none. */
+  recent(name: string): StoredToken | "missing" | undefined;
+  /** The token as it was read last, however long ago: for when the store does not answer. */
+  last(name: string): StoredToken | undefined;
+  /** A mark in time: what is loaded `since` then has seen all that was written before. */
+  mark(): number;
+  /**
+   * Reads the store. Readers of one name share one read, unless it began before the mark `since` (0: any will do).
+   * `keepMissing`: a name that is not there is remembered, too. Throws `StoreUnavailable`.
+   */
+  load(name: string, since: number, keepMissing: boolean): Promise<StoredToken | undefined>;
+  /** The store did not answer just now: who holds a live token need not wait for it. */
+  isAway(): boolean;
+  /** Somebody waited for it in vain. */
+  giveUp(): void;
+  /** True once a second while it is away: whether it is back is found out without anybody waiting. */
+  mayProbe(): boolean;
+}
+
+/** From when to when an entry may be answered, in ms. */
+interface Span {
+  from: number;
+  until: number;
+}
+
+export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Memory {
+  const tokens = new Map<string, Span & { token: StoredToken }>();
+  const missing = new Map<string, Span>();
+  const underWay = new Map<string, { began: number; work: Promise<StoredToken | undefined> }>();
+  let marks = 0;
+  let awayUntil = 0;
+  let probeAfter = 0;
+
+  const giveUp = () => {
+    awayUntil = now() + AWAY;
+  };
+
+  const keep = (name: string, token: StoredToken | undefined, from: number, keepMissing: boolean) => {
+    tokens.delete(name);
+    missing.delete(name);
+    if (token !== undefined) put(tokens, name, { token, from, until: endOf(token, from) }, MOST_TOKENS);
+    else if (keepMissing) put(missing, name, { from, until: from + MISSING }, MOST_MISSING);
+  };
+
+  const start = (name: string, keepMissing: boolean) => {
+    const from = now();
+    const read = { began: ++marks, work: reader.read(name) };
+    underWay.set(name, read);
+    const over = () => {
+      // A read that was overtaken by a later one must not put the older document back.
+      const latest = underWay.get(name) === read;
+      if (latest) underWay.delete(name);
+      return latest;
+    };
+    read.work = read.work.then(
+      (token) => {
+        awayUntil = 0;
+        if (over()) keep(name, token, from, keepMissing);
+        return token;
+      },
+      (error: unknown) => {
+        over();
+        giveUp();
+        throw error;
+      },
+    );
+    return read.work;
+  };
+
+  // A clock that was set back must not make memory last longer.
+  const isNow = ({ from, until }: Span) => from <= now() && now() < until;
+
+  return {
+    recent(name) {
+      const known = tokens.get(name);
+      if (known !== undefined) return isNow(known) ? known.token : undefined;
+      const none = missing.get(name);
+      return none !== undefined && isNow(none) ? "missing" : undefined;
+    },
+    last: (name) => tokens.get(name)?.token,
+    mark: () => ++marks,
+    load(name, since, keepMissing) {
+      const running = underWay.get(name);
+      return running !== undefined && running.began > since ? running.work : start(name, keepMissing);
+    },
+    isAway: () => now() < awayUntil && now() >= awayUntil - AWAY,
+    giveUp,
+    mayProbe() {
+      if (now() < probeAfter && now() >= probeAfter - PROBE) return false;
+      probeAfter = now() + PROBE;
+      return true;
+    },
+  };
+}
+
+function endOf({ document, ahead }: StoredToken, from: number): number {
+  const { refreshAt } = document;
+  return refreshAt === undefined ? from + FRESH : Math.min(from + FRESH, refreshAt - ahead);
+}
+
+function put<T>(map: Map<string, T>, name: string, entry: T, most: number): void {
+  const [oldest] = map.keys();
+  if (map.size >= most && oldest !== undefined) map.delete(oldest);
+  map.set(name, entry);
+}
