@@ -21,7 +21,6 @@ export type Cors = (origin: string | undefined) => Record<string, string> | unde
 /** The one place where a request is taken in, a problem becomes an answer, and an answer is written. */
 export function serve({ handle, tell = problemReply, log, cors }: Serving): Handler {
   return async (incoming, outgoing) => {
-    const reference = referenceOf(incoming);
     const request = requestOf(incoming);
     const allowed = cors?.(request.headers.origin);
     if (allowed !== undefined && request.method === "OPTIONS")
@@ -30,6 +29,7 @@ export function serve({ handle, tell = problemReply, log, cors }: Serving): Hand
     try {
       reply = await handle(request);
     } catch (error) {
+      const reference = referenceOf(incoming);
       const problem = problemOf(error);
       report(problem, error, reference, request, log);
       reply = tell(problem, reference, request);
@@ -76,10 +76,6 @@ function whereOf(error: unknown): string {
 
 function requestOf(incoming: IncomingMessage & { originalUrl?: string }): Request {
   const [path = "/", ...query] = (incoming.originalUrl ?? incoming.url ?? "/").split("?");
-  const headers = Object.entries(incoming.headers).map(([name, value]) => [
-    name,
-    Array.isArray(value) ? value.join(", ") : value,
-  ]);
   // The last entry is the platform's own word; those before it are the caller's.
   const forwarded = String(incoming.headers["x-forwarded-for"] ?? "")
     .split(",")
@@ -89,7 +85,8 @@ function requestOf(incoming: IncomingMessage & { originalUrl?: string }): Reques
     method: incoming.method ?? "GET",
     path,
     query: new URLSearchParams(query.join("?")),
-    headers: Object.fromEntries(headers),
+    // Only "set-cookie" ever comes as a list, and no request has that.
+    headers: incoming.headers as Request["headers"],
     caller: forwarded || incoming.socket.remoteAddress || "unknown",
   };
 }

@@ -178,8 +178,8 @@ function tokenReply(token: StoredToken, reading: Reading): Reply {
   const { wanted } = reading;
   const { accessToken = "", scope } = token.document;
   const expiresIn = Math.floor(lifeNow(token, reading) / SECOND);
-  const owner = ownerOf(accessToken);
-  const unchanged = wanted.ask.ifToken === sha256(accessToken);
+  const { ifToken } = wanted.ask;
+  const unchanged = ifToken !== undefined && ifToken === sha256(accessToken);
   return {
     status: 200,
     headers: {
@@ -189,7 +189,7 @@ function tokenReply(token: StoredToken, reading: Reading): Reply {
     body: {
       status: "200",
       token: accessToken,
-      ...(wanted.details && { expiresIn, orgId: owner?.orgId, cluster: owner?.cluster, scope }),
+      ...(wanted.details && { expiresIn, ...ownerOf(accessToken), scope }),
     },
   };
 }

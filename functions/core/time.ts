@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import type { Failure, TokenDocument } from "./document.ts";
 
 /** All arithmetic of token lifetimes, and `decide`, the only judge. Pure: every instant comes in, in ms. */
@@ -98,10 +98,11 @@ export interface AskByHash extends Omit<Ask, "rejected"> {
 
 /** The ask as it concerns this document: a token that was replaced since is not rejected any more. */
 export function askFor({ ifToken, ...ask }: AskByHash, { accessToken }: TokenDocument): Ask {
-  return { ...ask, rejected: accessToken !== undefined && ifToken === sha256(accessToken) };
+  if (ifToken === undefined || accessToken === undefined) return ask;
+  return { ...ask, rejected: ifToken === sha256(accessToken) };
 }
 
-export const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+export const sha256 = (text: string) => hash("sha256", text);
 
 /** What only a person can mend: no grant yet, a fixed token that ended, or a refusal (`failure.code` says which). */
 export type Need = "not_authorized" | "static_expired" | "refused";
