@@ -1,9 +1,9 @@
 import type { HttpFunction } from "@google-cloud/functions-framework";
-import pLimit from "p-limit";
 import { boot } from "./adapters/boot.ts";
 import { serve } from "./adapters/http.ts";
 import { openStore } from "./adapters/open-store.ts";
 import { runtime } from "./adapters/runtime.ts";
+import { makeSweeper } from "./adapters/sweeper.ts";
 import { webexEndpoint } from "./adapters/webex.ts";
 import { makeRefresher } from "./core/refresher.ts";
 import { tokenStore } from "./core/store.ts";
@@ -11,19 +11,7 @@ import { tokenStore } from "./core/store.ts";
 /** The private function: the Scheduler's sweep and census, and one token where lookup asks for it. */
 export const refresher: HttpFunction = boot(["store"], async (booted) => {
   const { settings, log } = booted;
-  const { concurrency, sweepDeadline, threshold, webexUrl } = settings;
-  return serve({
-    handle: makeRefresher({
-      store: tokenStore(await openStore(booted), runtime.now),
-      endpoint: webexEndpoint(webexUrl),
-      runtime,
-      log,
-      threshold,
-      hold: { until: 0 },
-      concurrency,
-      limit: pLimit(concurrency),
-      deadline: sweepDeadline,
-    }),
-    log,
-  });
+  const store = tokenStore(await openStore(booted), runtime.now);
+  const endpoint = webexEndpoint(settings.webexUrl);
+  return serve({ handle: makeRefresher(makeSweeper({ store, endpoint, log }, settings)), log });
 });

@@ -1,6 +1,11 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { readSettings, type Settings, SettingsError, type StoreSettings } from "../functions/adapters/env.ts";
+import {
+  readSettings,
+  SettingsError,
+  type SettingsWith,
+  type StoreSettings,
+} from "../functions/adapters/env.ts";
 import { metadataServer } from "../functions/adapters/metadata.ts";
 import { openFile } from "../functions/adapters/places.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
@@ -86,7 +91,7 @@ function whereText(store: StoreSettings, service: RunningService | undefined): s
   return `${emulator}Firestore, project ${store.project}${running}`;
 }
 
-async function open(settings: Settings, create: boolean): Promise<DocumentStore> {
+async function open(settings: SettingsWith<"store">, create: boolean): Promise<DocumentStore> {
   const { store } = settings;
   if (store?.kind === "sqlite") {
     if (create) makeFolder(dirname(store.file));

@@ -1,17 +1,15 @@
 import { createServer, type Server } from "node:http";
-import pLimit from "p-limit";
-import { corsFor, sampleCors } from "../functions/adapters/cors.ts";
 import type { Settings } from "../functions/adapters/env.ts";
-import { serve } from "../functions/adapters/http.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
+import { serveLookup } from "../functions/adapters/serve-lookup.ts";
+import { serveSetup } from "../functions/adapters/serve-setup.ts";
+import { makeSweeper } from "../functions/adapters/sweeper.ts";
 import { webexEndpoint } from "../functions/adapters/webex.ts";
+import type { AskRefresher } from "../functions/core/asker.ts";
 import { census } from "../functions/core/census.ts";
-import { sampleProblem } from "../functions/core/compat.ts";
 import type { Log } from "../functions/core/log.ts";
-import { makeLookup } from "../functions/core/lookup.ts";
 import type { Passphrases } from "../functions/core/passphrase.ts";
 import { refresh } from "../functions/core/refresh.ts";
-import { makeSetup, setupProblem } from "../functions/core/setup.ts";
 import type { TokenStore } from "../functions/core/store.ts";
 import { type Sweeper, sweep } from "../functions/core/sweep.ts";
 import { repeat } from "./scheduler.ts";
@@ -43,17 +41,7 @@ const CENSUS_EVERY = 24 * 60 * 60 * 1000;
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { settings, store, webexUrl, log } = options;
-  const sweeper: Sweeper = {
-    store,
-    endpoint: webexEndpoint(webexUrl),
-    runtime,
-    log,
-    threshold: settings.threshold,
-    hold: { until: 0 },
-    concurrency: settings.concurrency,
-    limit: pLimit(settings.concurrency),
-    deadline: settings.sweepDeadline,
-  };
+  const sweeper = makeSweeper({ store, endpoint: webexEndpoint(webexUrl), log }, settings);
   const server = await listen(createServer(handlerFor(sweeper, options)), settings.port, options.host);
   const schedules = [
     repeat(() => sweep(sweeper), SWEEP_EVERY, log),
@@ -73,36 +61,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
 /** One port serves both: what browsers come back to goes to setup, all else is a lookup. */
 function handlerFor(sweeper: Sweeper, { settings, passphrases }: ServiceOptions) {
-  const { sample, corsOrigins, legacySetup, threshold } = settings;
   const { store, endpoint, log, limit } = sweeper;
-  const lookup = serve({
-    handle: makeLookup({
-      reader: store,
-      askRefresher: (name, ask) => limit(() => refresh(name, ask, sweeper)),
-      passphrases,
-      runtime,
-      log,
-      threshold,
-      anyMethod: sample,
-    }),
-    log,
-    ...(sample ? { tell: sampleProblem, cors: sampleCors } : { cors: corsFor(corsOrigins) }),
-  });
-  const setup = serve({
-    handle: makeSetup({
-      store,
-      endpoint,
-      passphrases,
-      runtime,
-      log,
-      threshold,
-      legacy: legacySetup,
-      plainStates: legacySetup,
-      anyMethod: sample,
-    }),
-    log,
-    ...(sample ? { tell: sampleProblem, cors: sampleCors } : { tell: setupProblem }),
-  });
+  const askRefresher: AskRefresher = (name, ask) => limit(() => refresh(name, ask, sweeper));
+  const lookup = serveLookup({ reader: store, askRefresher, passphrases, log }, settings);
+  const setup = serveSetup({ store, endpoint, passphrases, log }, settings);
   return (...[request, response]: Parameters<typeof lookup>) => {
     const path = request.url?.split("?")[0];
     return path === "/init" || path === "/callback" ? setup(request, response) : lookup(request, response);

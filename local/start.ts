@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { readSettings, type Settings } from "../functions/adapters/env.ts";
+import { readSettings, type Settings, type SettingsWith } from "../functions/adapters/env.ts";
 import { metadataServer } from "../functions/adapters/metadata.ts";
 import { openStore } from "../functions/adapters/open-store.ts";
 import { openPassphrases } from "../functions/adapters/passphrases.ts";
@@ -51,7 +51,8 @@ async function start(live: boolean): Promise<void> {
   if (sandbox !== undefined)
     await prepareExample(sandbox.authority, store, `${url}/callback`, settings.threshold);
   const passphrases = await openPassphrases(passphrase, log, runtime.now, sourceOf(settings, place));
-  const host = live ? undefined : "127.0.0.1";
+  // Only where a person says that it is to be reached from outside.
+  const host = live && settings.publicUrl !== undefined ? undefined : "127.0.0.1";
   const service = await startService({ settings, store, passphrases, webexUrl, host, log });
 
   const sandboxUrl = sandbox && local(settings.port + 1);
@@ -80,14 +81,14 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** Sandbox tokens never go into a real project, whatever the shell's environment names. */
-function settingsFor(place: Place, settings: Settings): Settings {
+function settingsFor(place: Place, settings: Settings): SettingsWith<"store"> {
   const { store } = settings;
-  const usable =
-    store?.kind === "sqlite" || (store !== undefined && (place.mode === "live" || store.emulator));
-  return usable ? settings : { ...settings, store: { kind: "sqlite", file: place.store } };
+  const mayHold = store?.kind === "sqlite" || place.mode === "live" || store?.emulator !== undefined;
+  if (store !== undefined && mayHold) return { ...settings, store };
+  return { ...settings, store: { kind: "sqlite", file: place.store } };
 }
 
-async function openTokens(settings: Settings): Promise<TokenStore> {
+async function openTokens(settings: SettingsWith<"store">): Promise<TokenStore> {
   const metadata = metadataServer(settings.metadataHost, runtime.now);
   return tokenStore(await openStore({ settings, metadata }), runtime.now);
 }
@@ -123,12 +124,20 @@ async function startSandbox(place: Place, port: number): Promise<Sandbox> {
   return sandbox;
 }
 
+/** How the passphrase is shown, so that the curl line works, and where it is kept. */
+function passphraseWords(passphrase: string, place: Place, settings: Settings) {
+  const { passphrase: given } = settings;
+  const file = given === undefined ? place.passphrase : "file" in given ? given.file : undefined;
+  const kept = file === undefined ? "from TOKEN_PASSPHRASE" : `kept in ${file}`;
+  // A terminal is a person; anything else may be a journal, where a real passphrase has no business.
+  if (place.mode === "sandbox" || (given === undefined && process.stdout.isTTY))
+    return { shown: passphrase, kept };
+  return { shown: file === undefined ? "$TOKEN_PASSPHRASE" : `$(head -n 1 ${file})`, kept };
+}
+
 function welcome(url: string, passphrase: string, place: Place, settings: Settings): void {
   const live = place.mode === "live";
-  const given = settings.passphrase !== undefined;
-  // A terminal is a person; anything else may be a journal, where a passphrase has no business.
-  const shown = live && (given || !process.stdout.isTTY) ? "$(cat PASSPHRASE-FILE)" : passphrase;
-  const kept = given ? "from the environment" : `kept in ${place.passphrase}`;
+  const { shown, kept } = passphraseWords(passphrase, place, settings);
   const name = live ? "NAME" : EXAMPLE;
   const lines = [
     live ? "Token service, talking to Webex" : "Token service, with a sandbox in place of Webex",
@@ -136,7 +145,7 @@ function welcome(url: string, passphrase: string, place: Place, settings: Settin
     `  lookup      ${url}/?name=${name}`,
     `  passphrase  ${shown}  (${kept})`,
     "",
-    `  curl -H "x-token-passphrase: ${shown.replace("PASSPHRASE-FILE", place.passphrase)}" "${url}/?name=${name}"`,
+    `  curl -H "x-token-passphrase: ${shown}" "${url}/?name=${name}"`,
     "",
     live
       ? "  First token: npm run tokens -- add NAME, then npm run tokens -- authorize NAME"

@@ -1,14 +1,16 @@
+import { subscribe } from "node:diagnostics_channel";
+import type { IncomingMessage } from "node:http";
 import type { Log } from "../core/log.ts";
 import { StoreUnavailable } from "../core/store.ts";
-import { type Needed, readSettings, type Settings, SettingsError } from "./env.ts";
+import { type Needed, readSettings, SettingsError, type SettingsWith } from "./env.ts";
 import type { Handler } from "./http.ts";
 import { jsonLog } from "./log.ts";
 import { type Metadata, metadataServer } from "./metadata.ts";
 import { runtime } from "./runtime.ts";
 
 /** What every function starts from. */
-export interface Boot {
-  settings: Settings;
+export interface Boot<N extends Needed = never> {
+  settings: SettingsWith<N>;
   metadata: Metadata;
   log: Log;
 }
@@ -17,7 +19,10 @@ export interface Boot {
  * Makes the function that is exported: the environment is read at once, what `make` builds is waited for by the first
  * request. Where it can't start it says so in one line and ends the process; the platform then keeps the old revision.
  */
-export function boot(needed: readonly Needed[], make: (boot: Boot) => Promise<Handler>): Handler {
+export function boot<N extends Needed>(needed: readonly N[], make: Make<N>): Handler {
+  subscribe("http.server.request.start", (message) =>
+    disarm((message as { request: IncomingMessage }).request),
+  );
   const log = jsonLog();
   const handler = start(needed, make, log).catch((error: unknown): never => {
     const expected = error instanceof SettingsError || error instanceof StoreUnavailable;
@@ -29,7 +34,25 @@ export function boot(needed: readonly Needed[], make: (boot: Boot) => Promise<Ha
   return async (request, response) => (await handler)(request, response);
 }
 
-async function start(needed: readonly Needed[], make: (boot: Boot) => Promise<Handler>, log: Log) {
+/**
+ * No function here reads a body, but the framework parses each, inflated and up to 1 GB, before anybody is asked for a
+ * passphrase, and tells what it could not parse. So it is not shown any; node discards what is sent. A path that can't
+ * be decoded would be refused in the framework's own words; here it is as good as any other.
+ */
+function disarm(request: IncomingMessage): void {
+  delete request.headers["content-length"];
+  delete request.headers["transfer-encoding"];
+  const [path = "", query] = (request.url ?? "").split(/(?=\?)/, 2);
+  try {
+    decodeURIComponent(path);
+  } catch {
+    request.url = `/${query ?? ""}`;
+  }
+}
+
+type Make<N extends Needed> = (boot: Boot<N>) => Promise<Handler>;
+
+async function start<N extends Needed>(needed: readonly N[], make: Make<N>, log: Log) {
   const settings = readSettings(process.env, needed);
   const metadata = metadataServer(settings.metadataHost, runtime.now);
   return make({ settings, metadata, log });

@@ -40,6 +40,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** What a function can't do without. */
 export type Needed = "store" | "passphrase" | "refresherUrl";
 
+/** Settings of a function that can't do without those: they are there. */
+export type SettingsWith<N extends Needed> = Settings & { [K in N]: NonNullable<Settings[K]> };
+
 const MISSING: Record<Needed, string> = {
   store:
     "no store is configured: set GOOGLE_CLOUD_PROJECT (Firestore), FIRESTORE_EMULATOR_HOST with GOOGLE_CLOUD_PROJECT (its emulator), or STORE to a file (SQLite)",
@@ -48,7 +51,7 @@ const MISSING: Record<Needed, string> = {
 };
 
 /** Reads the environment; nothing else reads it. Throws `SettingsError`. */
-export function readSettings(env: Environment, needed: readonly Needed[]): Settings {
+export function readSettings<N extends Needed>(env: Environment, needed: readonly N[]): SettingsWith<N> {
   const read = reader(env);
   const onGoogleCloud = read.text("K_SERVICE") !== undefined;
   const settings: Settings = {
@@ -70,7 +73,7 @@ export function readSettings(env: Environment, needed: readonly Needed[]): Setti
   };
   for (const need of needed) if (settings[need] === undefined) read.problems.push(MISSING[need]);
   if (read.problems.length > 0) throw new SettingsError(read.problems.join("; "));
-  return settings;
+  return settings as SettingsWith<N>;
 }
 
 function storeSettings(read: Reader, onGoogleCloud: boolean): StoreSettings | undefined {

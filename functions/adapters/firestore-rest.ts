@@ -4,8 +4,9 @@ import { fieldsOf, type RawFields } from "../core/document.ts";
 import { type DocumentReader, type Snapshot, StoreUnavailable } from "../core/store.ts";
 import { ask, type PlatformAnswer } from "./platform-http.ts";
 
-/** For one read, its second try included, in ms. */
-const PATIENCE = 3000;
+/** For a first try, and for the whole read, in ms: callers have two seconds, and a dead connection must not eat them. */
+const FIRST_TRY = 1000;
+const PATIENCE = 2500;
 /** A connection that was idle for longer is not trusted to be there still, in ms. */
 const IDLE = 30_000;
 /** A clock within this of the server's `date` (which has whole seconds) is right, in ms. */
@@ -15,6 +16,7 @@ const SAME_CLOCK = 2000;
 const FIELDS = [
   "clientId",
   "clientSecret",
+  "redirectUri",
   "accessToken",
   "refreshToken",
   "accessExpires",
@@ -57,38 +59,44 @@ export function firestoreReader(options: RestOptions): DocumentReader {
 
   return {
     async read(collection, id) {
-      const deadline = now() + PATIENCE;
+      const began = now();
       const url = new URL(`${root}/${collection}/${encodeURIComponent(id)}?${mask}`);
-      const get = async () => {
+      const get = async (until: number) => {
         const headers = { authorization: `Bearer ${await accessToken()}` };
-        return ask(url, { method: "GET", headers, agent, patience: Math.max(1, deadline - now()) });
+        return ask(url, { method: "GET", headers, agent, patience: Math.max(1, began + until - now()) });
       };
       const answer = await twice(get);
       if (answer.status === 404) return undefined;
       if (answer.status !== 200) throw new StoreUnavailable(`Firestore answered ${answer.status}`);
-      return snapshotOf(answer, id, now());
+      return snapshotOf(answer, id, { began, ended: now() });
     },
   };
 }
 
 /** A dropped connection and a server's hiccup are worth one more try, within the same deadline. */
-async function twice(get: () => Promise<PlatformAnswer>): Promise<PlatformAnswer> {
-  const first = await get().catch(() => undefined);
+async function twice(get: (until: number) => Promise<PlatformAnswer>): Promise<PlatformAnswer> {
+  const first = await get(FIRST_TRY).catch(() => undefined);
   if (first !== undefined && first.status < 500) return first;
-  return get().catch((error: unknown) => {
+  return get(PATIENCE).catch((error: unknown) => {
     const code = (error as { code?: unknown; name?: unknown }).code ?? (error as Error).name;
     throw new StoreUnavailable(`Firestore did not answer (${code})`);
   });
 }
 
-function snapshotOf({ body, headers }: PlatformAnswer, id: string, now: number): Snapshot {
+/** When a request was made, by this machine's clock, in ms. */
+interface Span {
+  began: number;
+  ended: number;
+}
+
+function snapshotOf({ body, headers }: PlatformAnswer, id: string, span: Span): Snapshot {
   const document = parsed(body);
   const updateTime = String(document.updateTime);
   return {
     id,
     fields: plainFields(document.fields),
     version: updateTime,
-    readAt: serverTime(headers.date, now),
+    readAt: serverTime(headers.date, span),
     writtenAt: Date.parse(updateTime),
   };
 }
@@ -101,10 +109,14 @@ function parsed(body: string): RawFields {
   }
 }
 
-/** The store's clock, where it is told and plainly differs from ours; ours is finer than a header's seconds. */
-function serverTime(date: string | string[] | undefined, now: number): number {
+/**
+ * The store's clock at the end of the request: ours, which is finer than a header's whole seconds, unless the two
+ * plainly differ. Then the latest that it can be, so that no token seems to live longer than it does.
+ */
+function serverTime(date: string | string[] | undefined, { began, ended }: Span): number {
   const told = Date.parse(String(date));
-  return Number.isNaN(told) || Math.abs(told + 500 - now) < SAME_CLOCK ? now : told + 500;
+  const same = told > began - SAME_CLOCK && told < ended + SAME_CLOCK;
+  return Number.isNaN(told) || same ? ended : told + 1000 + (ended - began);
 }
 
 const plainFields = (fields: unknown): RawFields =>

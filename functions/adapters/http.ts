@@ -15,8 +15,8 @@ export interface Serving {
   cors?: Cors | undefined;
 }
 
-/** Headers for a caller in a browser; `undefined` for an origin that is not allowed. */
-export type Cors = (origin: string | undefined) => Record<string, string> | undefined;
+/** Headers for a caller in a browser, who may come from an origin that is not allowed. */
+export type Cors = (origin: string | undefined) => Record<string, string>;
 
 /** The one place where a request is taken in, a problem becomes an answer, and an answer is written. */
 export function serve({ handle, tell = problemReply, log, cors }: Serving): Handler {

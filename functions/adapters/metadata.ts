@@ -2,7 +2,7 @@ import { fieldsOf } from "../core/document.ts";
 import { ask } from "./platform-http.ts";
 
 /** How long the metadata server may take, in ms. It is on the same machine; where it is not, nothing answers. */
-const PATIENCE = 2000;
+const PATIENCE = 1000;
 /** Tokens live an hour; this long before their end a new one is fetched, in ms (the server makes one at 5 min). */
 const EARLY = 3 * 60_000;
 

@@ -9,9 +9,8 @@ import { runtime } from "./runtime.ts";
  * Opens what lookup needs of the store: single reads. On Firestore they go over REST, without the library that would
  * cost most of lookup's start-up time; nothing here may import it.
  */
-export async function openReader({ settings, metadata }: Boot): Promise<DocumentReader> {
+export async function openReader({ settings, metadata }: Boot<"store">): Promise<DocumentReader> {
   const { store, onGoogleCloud } = settings;
-  if (store === undefined) throw new SettingsError("no store is configured");
   if (store.kind === "sqlite") return openFile(store.file);
   if (!onGoogleCloud && store.emulator === undefined)
     await metadata.accessToken().catch(() => {

@@ -4,9 +4,8 @@ import { SettingsError } from "./env.ts";
 import { openFile, projectOf } from "./places.ts";
 
 /** Opens the store for reading and writing. Off Google Cloud it is tried at once: credentials may be missing. */
-export async function openStore({ settings, metadata }: Omit<Boot, "log">): Promise<DocumentStore> {
+export async function openStore({ settings, metadata }: Omit<Boot<"store">, "log">): Promise<DocumentStore> {
   const { store: where, onGoogleCloud } = settings;
-  if (where === undefined) throw new SettingsError("no store is configured");
   if (where.kind === "sqlite") return openFile(where.file);
   const project = await projectOf(where.project, metadata);
   const { openFirestore, requireCredentials } = await import("./firestore.ts");

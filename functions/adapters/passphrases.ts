@@ -12,12 +12,11 @@ const WEAK = 16;
  * Throws `SettingsError`.
  */
 export async function openPassphrases(
-  where: Settings["passphrase"],
+  where: NonNullable<Settings["passphrase"]>,
   log: Log,
   now: () => number,
-  source = where !== undefined && "file" in where ? "TOKEN_PASSPHRASE_FILE" : "TOKEN_PASSPHRASE",
+  source = "file" in where ? "TOKEN_PASSPHRASE_FILE" : "TOKEN_PASSPHRASE",
 ): Promise<Passphrases> {
-  if (where === undefined) throw new SettingsError("no passphrase is configured");
   if ("file" in where) return passphrasesOf(where.file, source, log, now);
   const live = checked(where.text, source);
   warnOfWeak(live, source, log);

@@ -35,10 +35,17 @@ export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
   const brake = (until: number) => {
     brakedUntil = Math.min(until, runtime.now() + BRAKE);
   };
+  const rest = (name: string, until: number) => {
+    if (resting.size >= MOST_RESTING) resting.clear();
+    resting.set(name, Math.min(until, runtime.now() + BRAKE));
+  };
+  // A clock that was set back must not make it last longer.
+  const isOver = (until = 0) => until <= runtime.now() || until > runtime.now() + BRAKE;
   const start = (name: string, ask: AskByHash) =>
     askRefresher(name, ask)
       .then((outcome) => {
-        if (outcome.outcome === "deferred") brake(outcome.until);
+        if (outcome.outcome === "held") brake(outcome.until);
+        if (outcome.outcome === "deferred") rest(name, outcome.until);
         return outcome;
       })
       .catch((): undefined => {
@@ -47,11 +54,8 @@ export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
       })
       .finally(() => underWay.delete(name));
   return {
-    ready: (name) => runtime.now() >= Math.max(brakedUntil, resting.get(name) ?? 0),
-    rest(name) {
-      if (resting.size >= MOST_RESTING) resting.clear();
-      resting.set(name, runtime.now() + BRAKE);
-    },
+    ready: (name) => isOver(brakedUntil) && isOver(resting.get(name)),
+    rest: (name) => rest(name, Number.POSITIVE_INFINITY),
     ask(name, ask, patience) {
       const running = underWay.get(name) ?? start(name, ask);
       underWay.set(name, running);

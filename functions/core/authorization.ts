@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { afterGrant } from "./changes.ts";
-import { type ConsentOptions, makeState, redeemState } from "./consent.ts";
+import { AUTHORIZED, type Consent, type ConsentOptions, makeState, redeemState } from "./consent.ts";
 import type { Changes, TokenDocument } from "./document.ts";
 import { type ExchangeRequest, type Grant, judge, ownerOf, type TokenEndpoint } from "./grant.ts";
 import type { Log } from "./log.ts";
@@ -56,13 +56,25 @@ export interface Callback {
 
 /** Exchanges the code and stores the tokens. Returns the token's name. Throws `Problem` and `StoreUnavailable`. */
 export async function finishAuthorization(callback: Callback, authorizer: Authorizer): Promise<string> {
-  const { store, runtime, endpoint, log, threshold } = authorizer;
   const consent = await redeemState(callback.state, authorizer.plainStates, authorizer);
+  try {
+    const name = await exchange(callback.code, consent, authorizer);
+    await consent.conclude(AUTHORIZED);
+    return name;
+  } catch (error) {
+    if (error instanceof Problem) await consent.conclude(error.message);
+    throw error;
+  }
+}
+
+/** Authorization code → tokens, in the store. */
+async function exchange(code: string, consent: Consent, authorizer: Authorizer): Promise<string> {
+  const { store, runtime, endpoint, log, threshold } = authorizer;
   const token = consent.token ?? (await store.read(consent.name));
   if (token === undefined) throw new Problem("not_found", `there is no token "${consent.name}" any more`);
   const request: ExchangeRequest = {
     ...settingsOf(token),
-    code: callback.code,
+    code,
     ...(consent.verifier !== undefined && { verifier: consent.verifier }),
   };
   const from = runtime.now() + token.ahead;

@@ -1,9 +1,10 @@
 import { asNumber, nameProblem } from "./document.ts";
+import { sha256 } from "./hash.ts";
 import { Problem } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
 import { isRefusedByWebex } from "./state.ts";
 import type { Snapshot, StoredToken, TokenStore } from "./store.ts";
-import { HOUR, lifeOf, MINUTE, sha256 } from "./time.ts";
+import { HOUR, lifeOf, MINUTE } from "./time.ts";
 
 /** How long a person may take from opening the address to coming back. */
 export const STATE_TIME = 15 * MINUTE;
@@ -23,6 +24,9 @@ interface Keeper {
   store: TokenStore;
   runtime: Runtime;
 }
+
+/** What `authorizations/{id}.result` says when all went well; else it is the sentence that the browser was told. */
+export const AUTHORIZED = "authorized";
 
 /** Makes a single-use state. It is stored nowhere, only its hash; the verifier waits in the store for the code. */
 export async function makeState(
@@ -48,6 +52,8 @@ export interface Consent {
   newOrg: boolean;
   /** Where it was read on the way. */
   token?: StoredToken;
+  /** Leaves word of what came of it, for whoever made the state. Never throws. */
+  conclude(result: string): Promise<void>;
 }
 
 /**
@@ -71,7 +77,7 @@ export async function redeemState(state: string, plainStates: boolean, keeper: K
       "state_refused",
       'this address was not made here, or its token needs no consent: make a new one with "npm run tokens -- authorize NAME"',
     );
-  return { name: token.name, newOrg: false, token };
+  return { name: token.name, newOrg: false, token, conclude: async () => undefined };
 }
 
 async function useOnce(authorization: Snapshot, { store, runtime }: Keeper): Promise<Consent> {
@@ -83,12 +89,17 @@ async function useOnce(authorization: Snapshot, { store, runtime }: Keeper): Pro
   if (typeof name !== "string" || expires === undefined) throw refuse("was not made here");
   if (usedAt !== undefined) throw refuse("was used before");
   if (expires <= readAt) throw refuse("is too old");
-  if (
-    (await store.documents.update("authorizations", id, { usedAt: new Date(runtime.now()) }, version)) ===
-    undefined
-  )
-    throw refuse("was used before");
-  return { name, newOrg: newOrg === true, ...(typeof verifier === "string" && { verifier }) };
+  const { documents } = store;
+  const used = await documents.update("authorizations", id, { usedAt: new Date(runtime.now()) }, version);
+  if (used === undefined) throw refuse("was used before");
+  return {
+    name,
+    newOrg: newOrg === true,
+    ...(typeof verifier === "string" && { verifier }),
+    async conclude(result) {
+      await documents.update("authorizations", id, { result }, used).catch(() => "nobody learns of it");
+    },
+  };
 }
 
 /** A plain name can be guessed: it opens only what has nothing to lose. `now`: the store's clock, in ms. */

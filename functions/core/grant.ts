@@ -1,5 +1,5 @@
 import { fieldsOf } from "./document.ts";
-import { MINUTE, SECOND } from "./time.ts";
+import { MINUTE, SECOND, UNCHANGED_CODE } from "./time.ts";
 
 /** What Webex grants (RFC 6749 §5.1). Everything but the access token may be missing or null. */
 export interface Grant {
@@ -11,6 +11,9 @@ export interface Grant {
   refreshTokenExpiresIn?: number;
   scope?: string;
 }
+
+/** `code` of a 429: Webex asks to be asked less. */
+export const RATE_LIMITED = "rate_limited";
 
 /** Why there is no grant. `code` names it in logs and in `failure.code`; it never holds text from outside. */
 export interface Refusal {
@@ -59,7 +62,7 @@ export function judge(answer: EndpointAnswer, now: number): Verdict {
   if ("error" in answer) return refused(answer.error);
   const { status } = answer;
   const body = jsonOf(answer.body);
-  if (status === 429) return refused("rate_limited", retryAfterOf(answer.retryAfter, now) ?? 0);
+  if (status === 429) return refused(RATE_LIMITED, retryAfterOf(answer.retryAfter, now) ?? 0);
   if (status === 200) return body === undefined ? refused("not_json") : judgeGrant(body);
   const retryAfter = retryAfterOf(answer.retryAfter, now);
   if ((status === 400 || status === 401) && body !== undefined)
@@ -88,14 +91,14 @@ export function ownerOf(accessToken: string): { orgId: string; cluster: string }
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 function judgeGrant(body: Record<string, unknown>): Verdict {
-  const accessToken = textOf(body.access_token);
+  const accessToken = tokenOf(body.access_token);
   if (accessToken === undefined) return refused("no_access_token");
   const expiresIn = secondsOf(body.expires_in);
   // A token that is born dead would be served by nobody and refreshed by everybody.
   if (expiresIn !== undefined && expiresIn < 1) return refused("no_lifetime");
-  const refreshToken = textOf(body.refresh_token);
+  const refreshToken = tokenOf(body.refresh_token);
   const refreshTokenExpiresIn = secondsOf(body.refresh_token_expires_in);
-  const scope = textOf(body.scope);
+  const scope = typeof body.scope === "string" ? body.scope.trim() || undefined : undefined;
   return {
     grant: {
       accessToken,
@@ -123,13 +126,17 @@ function jsonOf(text: string): Record<string, unknown> | undefined {
 /** The identity broker's `error`, where it looks like one (RFC 6749 §5.2); else the status. Text is never kept. */
 function errorCode(body: Record<string, unknown>, status: number): string {
   const { error } = body;
-  return typeof error === "string" && /^[a-z_]{1,40}$/.test(error) ? error : `http_${status}`;
+  const isWord = typeof error === "string" && /^[a-z_]{1,40}$/.test(error) && !OWN_WORDS.includes(error);
+  return isWord ? error : `http_${status}`;
 }
 
+/** Codes that mean something else here. */
+const OWN_WORDS = [RATE_LIMITED, UNCHANGED_CODE, "timeout", "network"];
+
 /** A token as it can travel in a header (RFC 6750 §2.1); `undefined` where there is none. */
-function textOf(value: unknown): string | undefined {
+function tokenOf(value: unknown): string | undefined {
   const text = typeof value === "string" ? value.trim() : "";
-  return /^[\x20-\x7e]+$/.test(text) ? text : undefined;
+  return /^[\x21-\x7e]+$/.test(text) ? text : undefined;
 }
 
 function secondsOf(value: unknown): number | undefined {

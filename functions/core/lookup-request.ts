@@ -1,10 +1,10 @@
 import { nameProblem } from "./document.ts";
+import { sha256 } from "./hash.ts";
 import { onlyMethods, Problem, type Reply, type Request, seconds, single } from "./reply.ts";
-import { type AskByHash, SECOND, sha256 } from "./time.ts";
+import { type AskByHash, SECOND } from "./time.ts";
 
 /** Seconds. */
 const WAIT = { usual: 8, most: 20 };
-const MIN_TTL_MOST = 999_999_999;
 
 interface Surface {
   setupUrl?: string | undefined;
@@ -39,7 +39,7 @@ export function parse({ query, headers }: Request): Wanted {
   if (name === undefined || name === "") throw new Problem("no_name", 'no token name: ask with "?name=NAME"');
   const problem = nameProblem(name);
   if (problem !== undefined) throw new Problem("bad_request", `no token can have this name: ${problem}`);
-  const minTtl = seconds(query, "minTtl", MIN_TTL_MOST);
+  const minTtl = seconds(query, "minTtl");
   const wait = seconds(query, "wait", WAIT.most) ?? WAIT.usual;
   const rejected = headers["x-token-rejected"]?.trim().replace(/^Bearer\s+/i, "");
   const ask: AskByHash = {

@@ -1,5 +1,6 @@
 import { type Asker, type AskRefresher, makeAsker, within } from "./asker.ts";
 import { ownerOf } from "./grant.ts";
+import { sha256 } from "./hash.ts";
 import type { Log } from "./log.ts";
 import { parse, route, type Wanted } from "./lookup-request.ts";
 import { type Memory, remember } from "./memory.ts";
@@ -8,7 +9,7 @@ import { Problem, type Reply, type Request } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
 import { needText } from "./state.ts";
 import { type StoredToken, StoreUnavailable, type TokenReader } from "./store.ts";
-import { askFor, type Decision, decide, lifeOf, SECOND, secondsUntil, sha256 } from "./time.ts";
+import { askFor, type Decision, decide, lifeOf, SECOND, secondsUntil } from "./time.ts";
 
 export interface Lookup {
   reader: TokenReader;
@@ -156,7 +157,7 @@ async function waitForToken(reading: Reading): Promise<Reply> {
     if (decision.act === "refresh") {
       const outcome = await asker.ask(wanted.name, wanted.ask, deadline - runtime.now());
       if (outcome?.outcome === "refreshed") continue;
-      if (outcome?.outcome === "deferred") until = outcome.until;
+      if (outcome?.outcome === "deferred" || outcome?.outcome === "held") until = outcome.until;
       if (outcome === undefined) pause = SECOND;
     }
     if (Math.max(until, runtime.now() + pause) > deadline) throw nothingYet(token, until, runtime.now());

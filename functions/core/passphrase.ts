@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
+import { sha256 } from "./hash.ts";
 import { Problem, type Request } from "./reply.ts";
-import { sha256 } from "./time.ts";
 
 /** One or two passphrases that open every token without one of its own. */
 export interface Passphrases {
@@ -21,6 +21,9 @@ export function parsePassphrases(text: string): string[] {
     throw new Error(
       `it holds ${lines.length} passphrases, one a line; at most two may be live (the new and the old one)`,
     );
+  // Node reads headers as Latin-1: anything else would never be recognized.
+  if (lines.some((line) => !/^[\x20-\x7e]+$/.test(line)))
+    throw new Error("a passphrase may hold only letters without accents, digits, signs and spaces (ASCII)");
   return lines;
 }
 

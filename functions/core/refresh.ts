@@ -1,6 +1,6 @@
 import { afterGrant, afterRefusal } from "./changes.ts";
 import type { Changes, Lease } from "./document.ts";
-import { judge, type RefreshRequest, type TokenEndpoint, type Verdict } from "./grant.ts";
+import { judge, RATE_LIMITED, type RefreshRequest, type TokenEndpoint, type Verdict } from "./grant.ts";
 import type { Log } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
 import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
@@ -25,6 +25,8 @@ export type Outcome =
   /** Nothing to do. */
   | { outcome: "fresh" }
   | { outcome: "deferred"; until: number }
+  /** Webex asked this process to ask nothing at all for a while (429). */
+  | { outcome: "held"; until: number }
   /** Somebody else is refreshing it. */
   | { outcome: "leased"; until: number }
   | { outcome: "failed"; code: string; permanent: boolean }
@@ -33,6 +35,12 @@ export type Outcome =
   /** Webex granted, but the store could not be written. */
   | { outcome: "unsaved" }
   | { outcome: "missing" };
+
+/** Webex asked for a pause that is not over. One further off than any pause was noted by a clock gone wrong. */
+export function isHeld({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): boolean {
+  const left = hold.until - runtime.now();
+  return left > 0 && left <= LONGEST_RETRY_AFTER;
+}
 
 /** How often a claim that lost a race is tried anew before the winner is believed. */
 const CLAIMS = 5;
@@ -56,9 +64,9 @@ export async function refresh(
   const verdict = await askWebex(token, ask.by === "sweep", refresher);
   const asked = { from, until: runtime.now() + token.ahead };
 
-  if (isRateLimit(verdict)) {
-    const until = runtime.now() + Math.min(verdict.refusal?.retryAfter ?? 0, LONGEST_RETRY_AFTER);
-    refresher.hold.until = Math.max(refresher.hold.until, until);
+  if (verdict.refusal?.code === RATE_LIMITED) {
+    const until = runtime.now() + Math.min(verdict.refusal.retryAfter ?? 0, LONGEST_RETRY_AFTER);
+    refresher.hold.until = isHeld(refresher) ? Math.max(refresher.hold.until, until) : until;
   }
   const changes = verdict.grant
     ? afterGrant(token, verdict.grant, asked, threshold)
@@ -87,7 +95,7 @@ function report(name: string, saved: Saved, changes: Changes, { refusal }: Verdi
 interface Claim {
   token: StoredToken;
   lease: Lease;
-  /** The version that our lease made: whatever is written under it is newer than nothing else. */
+  /** The version that our lease made: while it stands, nobody has written since. */
   version: string;
 }
 
@@ -108,7 +116,7 @@ async function claimLease(
     const now = runtime.now() + token.ahead;
     const decision = decide(token, askFor(ask, token.document), now, threshold);
     if (decision.act !== "refresh") return passOver(token, decision, store);
-    if (hold.until > runtime.now()) return { outcome: "deferred", until: hold.until };
+    if (isHeld(refresher)) return { outcome: "held", until: hold.until };
     const lease: Lease = { id, expires: now + LEASE_TIME };
     try {
       const version = await store.update(name, { lease }, token.version);
@@ -198,7 +206,5 @@ function isThere({ accessToken, failure }: Changes, current: StoredToken | undef
   const there = current?.document.failure;
   return failure !== undefined && there?.at === failure.at && there.count === failure.count;
 }
-
-const isRateLimit = ({ refusal }: Verdict) => refusal?.code === "rate_limited" && !refusal.permanent;
 
 type Saved = "saved" | "discarded" | "unsaved";

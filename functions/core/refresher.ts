@@ -28,7 +28,7 @@ function askOf(query: URLSearchParams): AskByHash {
   const ifToken = single(query, "ifToken");
   if (ifToken !== undefined && !/^[0-9a-f]{64}$/.test(ifToken))
     throw new Problem("bad_request", '"ifToken" must be a sha256 in lower-case hex');
-  const minTtl = seconds(query, "minTtl", Number.MAX_SAFE_INTEGER);
+  const minTtl = seconds(query, "minTtl");
   return {
     by: "reader",
     ...(ifToken !== undefined && { ifToken }),

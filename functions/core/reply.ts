@@ -78,8 +78,11 @@ export function single(query: URLSearchParams, parameter: string): string | unde
   return values[0];
 }
 
+/** Thirty years: more digits are a mistake. */
+const MOST = 999_999_999;
+
 /** A query parameter that is a whole number of seconds; `undefined` where it is absent. */
-export function seconds(query: URLSearchParams, parameter: string, most: number): number | undefined {
+export function seconds(query: URLSearchParams, parameter: string, most = MOST): number | undefined {
   const text = single(query, parameter);
   if (text === undefined) return undefined;
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;

@@ -6,18 +6,16 @@ import { onlyMethods, Problem, problemReply, type Reply, type Request, single } 
 
 export interface Setup extends Authorizer {
   passphrases: Passphrases;
-  /** `/init` is on. */
-  legacy: boolean;
   /** Take any method, as Cisco's sample does. */
   anyMethod?: boolean;
 }
 
-/** Makes the handler of `/init` and `/callback`. */
+/** Makes the handler of `/callback`, and of `/init` where plain states are accepted too: both are the old set-up. */
 export const makeSetup =
   (setup: Setup) =>
   async (request: Request): Promise<Reply> => {
     if (request.path === "/callback") return callback(request, setup);
-    if (request.path === "/init" && setup.legacy) return init(request, setup);
+    if (request.path === "/init" && setup.plainStates) return init(request, setup);
     throw new Problem("not_found", "there is nothing here: consent comes back to /callback");
   };
 

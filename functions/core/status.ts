@@ -2,7 +2,7 @@ import { asNumber, fieldsOf, type RawFields } from "./document.ts";
 import { type DocumentStore, type Snapshot, StoreUnavailable } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
 
-/** What the service remembers of its own work: `status/sweeps` and `status/census`. Losing it harms nothing. */
+// What the service remembers of its own work, in `status/sweeps` and `status/census`. Losing it harms nothing.
 
 export interface SweepHistory {
   /** ms: when the last sweep ended. */

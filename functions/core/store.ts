@@ -1,5 +1,6 @@
 import { type Changes, parseDocument, type RawFields, type TokenDocument } from "./document.ts";
-import { type Judged, sha256 } from "./time.ts";
+import { sha256 } from "./hash.ts";
+import type { Judged } from "./time.ts";
 
 /** The collections of the store, each a set of documents by id. */
 export type Collection = "tokens" | "authorizations" | "status";

@@ -1,4 +1,5 @@
-import { type Outcome, type Refresher, refresh } from "./refresh.ts";
+import { RATE_LIMITED } from "./grant.ts";
+import { isHeld, type Outcome, type Refresher, refresh } from "./refresh.ts";
 import { recordSweep } from "./status.ts";
 import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
 import { SECOND } from "./time.ts";
@@ -34,14 +35,14 @@ const PAGE = 500;
  * Throws `StoreUnavailable` where what is due can't be found out.
  */
 export async function sweep(sweeper: Sweeper): Promise<Sweep> {
-  const { store, runtime, limit, concurrency, deadline, log, hold } = sweeper;
+  const { store, runtime, limit, concurrency, deadline, log } = sweeper;
   const started = runtime.now();
   const counts = { due: 0, refreshed: 0, failed: 0, deferred: 0 };
   const queue = dueTokens(store, started);
   let first: StoredToken | undefined;
   let last: StoredToken | undefined;
   let stopped = false;
-  const mayGoOn = () => !stopped && runtime.now() < started + deadline * 0.8 && hold.until <= runtime.now();
+  const mayGoOn = () => !stopped && runtime.now() < started + deadline * 0.8 && !isHeld(sweeper);
 
   const work = async () => {
     while (mayGoOn()) {
@@ -52,7 +53,7 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
       counts.due++;
       const outcome = await limit(() => refreshDue(token, sweeper));
       counts[KIND[outcome.outcome]]++;
-      if (outcome.outcome === "failed" && outcome.code === "rate_limited") stopped = true;
+      if (outcome.outcome === "failed" && outcome.code === RATE_LIMITED) stopped = true;
     }
   };
   await Promise.all(Array.from({ length: concurrency }, work));
@@ -71,6 +72,7 @@ const KIND: Record<Outcome["outcome"], "refreshed" | "failed" | "deferred"> = {
   unchanged: "deferred",
   fresh: "deferred",
   deferred: "deferred",
+  held: "deferred",
   leased: "deferred",
   discarded: "deferred",
   missing: "deferred",

@@ -1,5 +1,6 @@
-import { createHash, hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { Failure, TokenDocument } from "./document.ts";
+import { sha256 } from "./hash.ts";
 
 /** All arithmetic of token lifetimes, and `decide`, the only judge. Pure: every instant comes in, in ms. */
 
@@ -98,11 +99,9 @@ export interface AskByHash extends Omit<Ask, "rejected"> {
 
 /** The ask as it concerns this document: a token that was replaced since is not rejected any more. */
 export function askFor({ ifToken, ...ask }: AskByHash, { accessToken }: TokenDocument): Ask {
-  if (ifToken === undefined || accessToken === undefined) return ask;
+  if (ifToken === undefined || accessToken === undefined) return { ...ask, rejected: false };
   return { ...ask, rejected: ifToken === sha256(accessToken) };
 }
-
-export const sha256 = (text: string) => hash("sha256", text);
 
 /** What only a person can mend: no grant yet, a fixed token that ended, or a refusal (`failure.code` says which). */
 export type Need = "not_authorized" | "static_expired" | "refused";
@@ -173,16 +172,16 @@ function needOf(document: TokenDocument): Need | undefined {
 function earliestTry(document: TokenDocument, ask: Ask, now: number): number {
   const { refreshAt = 0, failure, lastRefresh = 0 } = document;
   if (ask.by !== "reader" || !isForced(document, ask, now) || failure?.permanent) return refreshAt;
-  if (failure === undefined) return Math.min(refreshAt, soon(lastRefresh + FORCED_GAP, now));
+  if (failure === undefined) return Math.min(refreshAt, unlessFarOff(lastRefresh + FORCED_GAP, now));
   const gap = failure.code === UNCHANGED_CODE ? doubled(UNCHANGED, failure.count) : FORCED_GAP;
-  return Math.min(refreshAt, soon(Math.max(failure.at + gap, failure.notBefore ?? 0), now));
+  return Math.min(refreshAt, unlessFarOff(Math.max(failure.at + gap, failure.notBefore ?? 0), now));
 }
 
 const doubled = ({ first, most }: { first: number; most: number }, count: number) =>
   Math.min(first * 2 ** (count - 1), most);
 
 /** An instant written by a clock that ran ahead must not hold a token back for longer than the longest gap. */
-const soon = (instant: number, now: number) => (instant > now + UNCHANGED.most ? now : instant);
+const unlessFarOff = (instant: number, now: number) => (instant > now + UNCHANGED.most ? now : instant);
 
 /** A number in [0, 1) that is always the same for the same text. */
 const fractionOf = (text: string) => createHash("sha256").update(text).digest().readUInt32BE(0) / 2 ** 32;

@@ -4,9 +4,10 @@ import {
   finishAuthorization,
   startAuthorization,
 } from "../../functions/core/authorization.ts";
-import { STATE_TIME } from "../../functions/core/consent.ts";
+import { AUTHORIZED, STATE_TIME } from "../../functions/core/consent.ts";
+import { sha256 } from "../../functions/core/hash.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
-import { SECOND, sha256 } from "../../functions/core/time.ts";
+import { SECOND } from "../../functions/core/time.ts";
 import type { Deployment } from "../deployment.ts";
 import { scopesOf } from "./add.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
@@ -78,7 +79,7 @@ async function authorizeToken(
   }
   if (!wait) return;
   terminal.say(hintFor(redirectUri, deployment));
-  await consented(token, sha256(url.searchParams.get("state") ?? ""), expires, store, context);
+  await consented(name, sha256(url.searchParams.get("state") ?? ""), expires, store, context);
   tell(await findToken(name, store), json, context);
 }
 
@@ -110,7 +111,7 @@ function hintFor(redirectUri: string, { service, redirectUri: own }: Deployment)
 
 /** Resolves once the tokens are stored. Throws `CommandError` where the time is up, or nothing came of the consent. */
 async function consented(
-  { name, version, document }: StoredToken,
+  name: string,
   state: string,
   expires: number,
   store: TokenStore,
@@ -121,11 +122,10 @@ async function consented(
     await sleep(LOOK, undefined, { signal }).catch(() => {
       throw new CommandError("no longer waiting: the address stays good until its 15 minutes are over", 130);
     });
-    const authorization = await store.documents.read("authorizations", state);
-    if (authorization?.fields.usedAt === undefined) continue;
-    usedAt ??= runtime.now();
-    const token = await findToken(name, store);
-    if (token.version !== version && token.document.accessToken !== document.accessToken) return;
+    const { usedAt: used, result } = (await store.documents.read("authorizations", state))?.fields ?? {};
+    if (result === AUTHORIZED) return;
+    if (typeof result === "string") throw new CommandError(result);
+    if (used !== undefined) usedAt ??= runtime.now();
   }
   throw new CommandError(
     usedAt === undefined

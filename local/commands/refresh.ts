@@ -112,6 +112,8 @@ export function outcomeText(
     case "leased":
       return ill(`${its} is being refreshed by somebody else: try again in ${left(outcome.until, now)}`);
     case "deferred":
+      return ill(`${its} was tried just now: try again in ${left(outcome.until, now)}`);
+    case "held":
       return ill(`Webex asked to wait: try ${its} again in ${left(outcome.until, now)}`);
     case "discarded":
       return ill(`${its} was changed while it was refreshed, and the change wins: try again`);

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Authorizer, type Callback, finishAuthorization } from "../../functions/core/authorization.ts";
+import { sha256 } from "../../functions/core/hash.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import type { Problem } from "../../functions/core/reply.ts";
-import { HOUR, MINUTE, sha256 } from "../../functions/core/time.ts";
+import { HOUR, MINUTE } from "../../functions/core/time.ts";
 import { CLIENT, OLD, openWorld, range, SETTINGS, SWEEP, type World } from "../support/world.ts";
 import { authorizer, consented, OTHER_ORG, plainConsent, problem, SCOPES } from "./authorizations.ts";
 

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Authorizer, type Callback, finishAuthorization } from "../../functions/core/authorization.ts";
+import { AUTHORIZED } from "../../functions/core/consent.ts";
+import { sha256 } from "../../functions/core/hash.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import { tokenStore } from "../../functions/core/store.ts";
 import { sweep } from "../../functions/core/sweep.ts";
@@ -154,5 +156,42 @@ describe("an authorization", () => {
     expect(await problem(finish(callback, { store }))).toBe("not_saved");
     expect(world.clock.now() - started).toBeLessThanOrEqual(11 * SECOND);
     expect(world.events("refresh.unsaved")).toEqual([{ token: "t" }]);
+  });
+
+  test("that ends after a later one leaves the later one's tokens alone", async () => {
+    const [earlier, later] = [await consented(world, "t"), await consented(world, "t")];
+    const after = async () => {
+      world.clock.advance(5 * SECOND);
+      await finish(later);
+    };
+    await finish(earlier, { endpoint: escorted(world.endpoint, { after }) });
+    const { document } = await world.token("t");
+    expect(document.lastRefresh).toBe(world.clock.now());
+    expect(world.exchanges()).toBe(2);
+  });
+
+  test("of another organization without a refresh token forgets the old organization's", async () => {
+    await finish(await consented(world, "t"));
+    world.sandbox.authority.registerClient(FOREIGN);
+    const { clientId, clientSecret } = FOREIGN;
+    await world.edit("t", { clientId, clientSecret });
+    const callback = await consented(world, "t", { newOrg: true });
+    world.sandbox.faults.add({ fault: "omit", times: 1 });
+    await finish(callback);
+    const { document } = await world.token("t");
+    expect(document.orgId).toBe(OTHER_ORG);
+    expect(document).not.toHaveProperty("refreshToken");
+    expect(document).not.toHaveProperty("refreshAt");
+  });
+
+  test("leaves word of its end for whoever made the address", async () => {
+    const result = async ({ state }: Callback) =>
+      (await world.documents.read("authorizations", sha256(state)))?.fields.result;
+    const good = await consented(world, "t");
+    await finish(good);
+    expect(await result(good)).toBe(AUTHORIZED);
+    const bad = await consented(world, "t");
+    await problem(finish({ ...bad, code: "made-up" }));
+    expect(await result(bad)).toMatch(/^Webex refused the authorization code for token "t"/);
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { sha256 } from "../../functions/core/time.ts";
+import { sha256 } from "../../functions/core/hash.ts";
+
 import { OLD_PASSPHRASE, PASSPHRASE, type Served, startServed } from "../support/served.ts";
 import { basic, expectProblem, FRESH } from "./lookups.ts";
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { TokenEndpoint } from "../../functions/core/grant.ts";
+import { sha256 } from "../../functions/core/hash.ts";
 import { refresh } from "../../functions/core/refresh.ts";
-import { type AskByHash, DAY, HOUR, SECOND, sha256 } from "../../functions/core/time.ts";
+import { type AskByHash, DAY, HOUR, SECOND } from "../../functions/core/time.ts";
 import { CLIENT, OLD, openWorld, READER, range, SWEEP, type World } from "../support/world.ts";
 
 let world: World;

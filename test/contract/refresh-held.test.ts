@@ -81,9 +81,9 @@ describe("a refresh", () => {
     const refresher = world.refresher();
     expect(await refresh("t", READER, refresher)).toMatchObject({ outcome: "failed", code: "rate_limited" });
     const until = world.clock.now() + 120 * SECOND;
-    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "deferred", until });
+    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "held", until });
     world.clock.advance(120 * SECOND - 1);
-    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "deferred", until });
+    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "held", until });
     expect(world.refreshes()).toBe(1);
     world.clock.advance(1);
     expect(await refresh("u", READER, refresher)).toEqual({ outcome: "refreshed" });
@@ -96,6 +96,12 @@ describe("a refresh", () => {
     await refresh("t", READER, refresher);
     world.clock.advance(10 * MINUTE);
     expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
+  });
+
+  test("is not held back for hours where the clock is set back after a 429", async () => {
+    const refresher = world.refresher();
+    refresher.hold.until = world.clock.now() + HOUR;
+    expect(await refresh("t", READER, refresher)).toEqual({ outcome: "refreshed" });
   });
 
   test("keeps the longer of two holds: a 429 without Retry-After does not end that of another", async () => {

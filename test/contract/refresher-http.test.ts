@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { sha256 } from "../../functions/core/hash.ts";
 import { StoreUnavailable } from "../../functions/core/store.ts";
-import { sha256 } from "../../functions/core/time.ts";
+
 import { CLIENT, LIFETIME, ORG, PASSPHRASE, type Served, START, startServed } from "../support/served.ts";
 
 /**
@@ -193,7 +194,7 @@ describe("POST /?name= sees to one token", () => {
     await served.hold("b", HOUR);
     served.fault({ fault: "429", retryAfter: 90, times: 1 });
     expect(await outcome("name=a")).toMatchObject({ outcome: "failed", code: "rate_limited" });
-    expect(await outcome("name=b")).toEqual({ outcome: "deferred", until: START + 90_000 });
+    expect(await outcome("name=b")).toEqual({ outcome: "held", until: START + 90_000 });
     await served.time.advance(90_000);
     expect(await outcome("name=b")).toEqual({ outcome: "refreshed" });
   });

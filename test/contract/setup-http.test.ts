@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { sha256 } from "../../functions/core/hash.ts";
 import { StoreUnavailable } from "../../functions/core/store.ts";
-import { sha256 } from "../../functions/core/time.ts";
+
 import {
   type Answer,
   type CallOptions,

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { runtime } from "../../functions/adapters/runtime.ts";
 import { startAuthorization } from "../../functions/core/authorization.ts";
 import type { Lease } from "../../functions/core/document.ts";
+import { sha256 } from "../../functions/core/hash.ts";
 import { tokenStore } from "../../functions/core/store.ts";
-import { HOUR, SECOND, sha256 } from "../../functions/core/time.ts";
+import { HOUR, SECOND } from "../../functions/core/time.ts";
 import type { FaultRequest } from "../../local/sandbox/faults.ts";
 import { freePort, type Running, stopAll } from "../support/processes.ts";
 import {

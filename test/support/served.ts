@@ -217,7 +217,7 @@ export async function startServed(options: ServedOptions = {}) {
   );
   const setup = await listen(
     serve({
-      handle: makeSetup({ ...common, passphrases, legacy, plainStates: legacy, anyMethod: sample }),
+      handle: makeSetup({ ...common, passphrases, plainStates: legacy, anyMethod: sample }),
       log,
       ...(sample ? { tell: sampleProblem, cors: sampleCors } : { tell: setupProblem }),
     }),

@@ -1,15 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TokenDocument } from "../../functions/core/document.ts";
-import {
-  type Ask,
-  askFor,
-  DAY,
-  HOUR,
-  LEASE_TIME,
-  MINUTE,
-  SECOND,
-  sha256,
-} from "../../functions/core/time.ts";
+import { sha256 } from "../../functions/core/hash.ts";
+import { type Ask, askFor, DAY, HOUR, LEASE_TIME, MINUTE, SECOND } from "../../functions/core/time.ts";
 import {
   failed,
   judge,

@@ -5,12 +5,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SettingsError } from "../../functions/adapters/env.ts";
 import { openPassphrases } from "../../functions/adapters/passphrases.ts";
 import type { RawFields } from "../../functions/core/document.ts";
+import { sha256 } from "../../functions/core/hash.ts";
 import type { Details, Event, Log } from "../../functions/core/log.ts";
 import { makeLookup } from "../../functions/core/lookup.ts";
 import { admit, identify, parsePassphrases } from "../../functions/core/passphrase.ts";
 import { Problem, type Request } from "../../functions/core/reply.ts";
 import { tokenReader } from "../../functions/core/store.ts";
-import { sha256 } from "../../functions/core/time.ts";
 
 const NOW = 1_800_000_000_000;
 const ONE = "made-up passphrase number one";
@@ -193,8 +193,7 @@ describe("where passphrases come from", () => {
   let now: number;
   let events: [Event, Details | undefined][];
   const log: Log = (event, details) => events.push([event, details]);
-  const open = (where: { text: string } | { file: string } | undefined) =>
-    openPassphrases(where, log, () => now);
+  const open = (where: { text: string } | { file: string }) => openPassphrases(where, log, () => now);
   const named = (name: Event) => events.filter(([event]) => event === name);
 
   beforeEach(async () => {
@@ -215,7 +214,6 @@ describe("where passphrases come from", () => {
   });
 
   test.each([
-    ["nowhere", undefined],
     ["an empty text", { text: "\n" }],
     ["too many", { text: "made-up a\nmade-up b\nmade-up c" }],
   ])("can't be started with: %s", async (_, where) => {
