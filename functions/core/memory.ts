@@ -33,8 +33,9 @@ export interface Memory {
   mayProbe(): boolean;
 }
 
-/** From when to when an entry may be answered, in ms. */
+/** From when to when an entry may be answered, in ms, and the mark at which its read began. */
 interface Span {
+  began: number;
   from: number;
   until: number;
 }
@@ -51,27 +52,26 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
     awayUntil = now() + AWAY;
   };
 
-  const keep = (name: string, token: StoredToken | undefined, from: number, keepMissing: boolean) => {
+  const keep = (name: string, token: StoredToken | undefined, kept: Span, keepMissing: boolean) => {
+    // A read that was overtaken by a later one must not put the older document back.
+    if (kept.began < Math.max(tokens.get(name)?.began ?? 0, missing.get(name)?.began ?? 0)) return;
     tokens.delete(name);
     missing.delete(name);
-    if (token !== undefined) put(tokens, name, { token, from, until: endOf(token, from) }, MOST_TOKENS);
-    else if (keepMissing) put(missing, name, { from, until: from + MISSING }, MOST_MISSING);
+    if (token !== undefined)
+      put(tokens, name, { ...kept, until: endOf(token, kept.from), token }, MOST_TOKENS);
+    else if (keepMissing) put(missing, name, { ...kept, until: kept.from + MISSING }, MOST_MISSING);
   };
 
   const start = (name: string, keepMissing: boolean) => {
-    const from = now();
-    const read = { began: ++marks, work: reader.read(name) };
-    underWay.set(name, read);
+    const kept = { began: ++marks, from: now(), until: 0 };
     const over = () => {
-      // A read that was overtaken by a later one must not put the older document back.
-      const latest = underWay.get(name) === read;
-      if (latest) underWay.delete(name);
-      return latest;
+      if (underWay.get(name)?.began === kept.began) underWay.delete(name);
     };
-    read.work = read.work.then(
+    const work = reader.read(name).then(
       (token) => {
+        over();
         awayUntil = 0;
-        if (over()) keep(name, token, from, keepMissing);
+        keep(name, token, kept, keepMissing);
         return token;
       },
       (error: unknown) => {
@@ -80,7 +80,8 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
         throw error;
       },
     );
-    return read.work;
+    underWay.set(name, { began: kept.began, work });
+    return work;
   };
 
   // A clock that was set back must not make memory last longer.
