@@ -18,18 +18,27 @@ export interface Asker {
   /** Nobody with a live token waits for this name for a while: somebody just did, in vain. */
   rest(name: string): void;
   /** `undefined`: no answer within `patience` ms. Never throws. */
-  ask(name: string, ask: AskByHash, patience: number): Promise<Outcome | undefined>;
+  ask(name: string, ask: AskByHash, patience: number): Promise<Asked | undefined>;
+}
+
+/** How an ask ended. */
+export interface Asked {
+  /** `undefined`: the refresher did not answer. */
+  outcome: Outcome | undefined;
+  /** Memory's mark at the end: a read that began after it has seen what the refresher wrote. */
+  mark: number;
 }
 
 interface AskerParts {
   askRefresher: AskRefresher;
+  mark: () => number;
   runtime: Runtime;
   log: Log;
 }
 
 /** One ask per name at a time: whoever comes meanwhile waits for the same answer. */
-export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
-  const underWay = new Map<string, Promise<Outcome | undefined>>();
+export function makeAsker({ askRefresher, mark, runtime, log }: AskerParts): Asker {
+  const underWay = new Map<string, Promise<Asked>>();
   const resting = new Map<string, number>();
   let brakedUntil = 0;
   const brake = (until: number) => {
@@ -52,7 +61,10 @@ export function makeAsker({ askRefresher, runtime, log }: AskerParts): Asker {
         brake(Number.POSITIVE_INFINITY);
         log("lookup.refresher_failed", { token: name });
       })
-      .finally(() => underWay.delete(name));
+      .then((outcome) => {
+        underWay.delete(name);
+        return { outcome, mark: mark() };
+      });
   return {
     ready: (name) => isOver(brakedUntil) && isOver(resting.get(name)),
     rest: (name) => rest(name, Number.POSITIVE_INFINITY),

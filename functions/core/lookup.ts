@@ -36,17 +36,17 @@ const TRY_AGAIN = 5;
 
 /** Makes the handler of `GET /?name=`. */
 export function makeLookup(lookup: Lookup): (request: Request) => Promise<Reply> {
-  const asker = makeAsker(lookup);
   const memory = remember(lookup.reader, lookup.runtime);
+  const asker = makeAsker({ ...lookup, mark: memory.mark });
   return async (request) => {
     const elsewhere = route(request, lookup);
     if (elsewhere !== undefined) return elsewhere;
     const wanted = parse(request);
     const caller = await identify(request, lookup.passphrases);
     const reading = { wanted, caller, asker, memory, lookup, started: lookup.runtime.now() };
-    const { token, decision, lives } = await read(reading);
-    if (decision.act === "answer") return tokenReply(token, reading);
-    return lives ? serveBetter(token, decision, reading) : waitForToken(reading);
+    const found = await read(reading);
+    if (found.decision.act === "answer") return tokenReply(found.token, reading);
+    return found.lives ? serveBetter(found, reading) : waitForToken(found, reading);
   };
 }
 
@@ -130,39 +130,46 @@ function judge(token: StoredToken | undefined, { wanted, caller, lookup }: Readi
 }
 
 /** A live token is held: it is answered in any case, a better one if it comes before the deadline. */
-async function serveBetter(held: StoredToken, decision: Decision, reading: Reading): Promise<Reply> {
+async function serveBetter({ token: held, decision }: Read, reading: Reading): Promise<Reply> {
   const { wanted, asker, memory, lookup, started } = reading;
   if (decision.act === "refresh" && asker.ready(wanted.name)) {
     const left = () => started + HELD_DEADLINE - lookup.runtime.now();
-    const outcome = await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
-    if (outcome === undefined) asker.rest(wanted.name);
-    const again = await within(left(), quietly(read(reading, memory.mark())), lookup.runtime);
+    const asked = await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
+    if (asked === undefined) asker.rest(wanted.name);
+    const mark = asked?.mark ?? memory.mark();
+    const again = await within(left(), quietly(read(reading, mark)), lookup.runtime);
     if (again?.lives) return tokenReply(again.token, reading);
     // It may have ended while we waited.
-    if (lifeNow(held, reading) === 0) return waitForToken(reading);
+    if (lifeNow(held, reading) === 0) return waitForToken(await read(reading, mark), reading);
   }
   return tokenReply(held, reading);
 }
 
 /** Nothing valid is held: asks, and reads until a live token is there, or waiting is of no use any more. */
-async function waitForToken(reading: Reading): Promise<Reply> {
+async function waitForToken(first: Read, reading: Reading): Promise<Reply> {
   const { wanted, asker, memory, lookup, started } = reading;
   const { runtime } = lookup;
   const deadline = started + wanted.wait;
-  for (;;) {
-    const { token, decision, lives } = await read(reading, memory.mark());
-    if (lives) return tokenReply(token, reading);
+  let last = first;
+  while (!last.lives) {
+    const { token, decision } = last;
+    // Who waits together reads together: the mark is taken where the wait begins, not where each wakes up.
+    let mark = memory.mark();
     let until = decision.act === "wait" && !decision.leased ? decision.until - token.ahead : 0;
     let pause = POLL;
     if (decision.act === "refresh") {
-      const outcome = await asker.ask(wanted.name, wanted.ask, deadline - runtime.now());
-      if (outcome?.outcome === "refreshed") continue;
+      const asked = await asker.ask(wanted.name, wanted.ask, deadline - runtime.now());
+      const outcome = asked?.outcome;
+      mark = asked?.mark ?? mark;
       if (outcome?.outcome === "deferred" || outcome?.outcome === "held") until = outcome.until;
+      if (outcome?.outcome === "refreshed") pause = 0;
       if (outcome === undefined) pause = SECOND;
     }
     if (Math.max(until, runtime.now() + pause) > deadline) throw nothingYet(token, until, runtime.now());
-    await runtime.sleep(pause);
+    if (pause > 0) await runtime.sleep(pause);
+    last = await read(reading, mark);
   }
+  return tokenReply(last.token, reading);
 }
 
 function nothingYet(token: StoredToken, until: number, now: number): Problem {

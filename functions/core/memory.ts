@@ -18,7 +18,7 @@ export interface Memory {
   recent(name: string): StoredToken | "missing" | undefined;
   /** The token as it was read last, however long ago: for when the store does not answer. */
   last(name: string): StoredToken | undefined;
-  /** A mark in time: what is loaded `since` then has seen all that was written before. */
+  /** A mark in time: what is loaded since then has seen all that was written before. */
   mark(): number;
   /**
    * Reads the store. Readers of one name share one read, unless it began before the mark `since` (0: any will do).
@@ -95,7 +95,7 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
       return none !== undefined && isNow(none) ? "missing" : undefined;
     },
     last: (name) => tokens.get(name)?.token,
-    mark: () => ++marks,
+    mark: () => marks,
     load(name, since, keepMissing) {
       const running = underWay.get(name);
       return running !== undefined && running.began > since ? running.work : start(name, keepMissing);
