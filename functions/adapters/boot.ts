@@ -31,7 +31,12 @@ export function boot<N extends Needed>(needed: readonly N[], make: Make<N>): Han
     process.removeAllListeners("exit");
     process.exit(1);
   });
-  return async (request, response) => (await handler)(request, response);
+  let ready: Handler | undefined;
+  handler.then((made) => {
+    ready = made;
+  });
+  return (request, response) =>
+    ready === undefined ? handler.then((made) => made(request, response)) : ready(request, response);
 }
 
 /**

@@ -61,12 +61,17 @@ export function firestoreReader(options: RestOptions): DocumentReader {
     async read(collection, id) {
       const began = now();
       const url = new URL(`${root}/${collection}/${encodeURIComponent(id)}?${mask}`);
-      const get = async (until: number) => {
+      const get = async (until: number, connection: typeof agent | false) => {
         const headers = { authorization: `Bearer ${await accessToken()}` };
-        return ask(url, { method: "GET", headers, agent, patience: Math.max(1, began + until - now()) });
+        const patience = Math.max(1, began + until - now());
+        return ask(url, { method: "GET", headers, agent: connection, patience });
       };
-      const answer = await twice(get);
-      if (answer.status === 404) return undefined;
+      const answer = await twice(
+        () => get(FIRST_TRY, agent),
+        // Where one kept connection is dead, so may be the others: the second try makes its own.
+        (dropped) => get(PATIENCE, dropped ? false : agent),
+      );
+      if (isMissing(answer)) return undefined;
       if (answer.status !== 200) throw new StoreUnavailable(`Firestore answered ${answer.status}`);
       return snapshotOf(answer, id, { began, ended: now() });
     },
@@ -74,13 +79,23 @@ export function firestoreReader(options: RestOptions): DocumentReader {
 }
 
 /** A dropped connection and a server's hiccup are worth one more try, within the same deadline. */
-async function twice(get: (until: number) => Promise<PlatformAnswer>): Promise<PlatformAnswer> {
-  const first = await get(FIRST_TRY).catch(() => undefined);
+async function twice(
+  get: () => Promise<PlatformAnswer>,
+  again: (dropped: boolean) => Promise<PlatformAnswer>,
+): Promise<PlatformAnswer> {
+  const first = await get().catch(() => undefined);
   if (first !== undefined && first.status < 500) return first;
-  return get(PATIENCE).catch((error: unknown) => {
+  return again(first === undefined).catch((error: unknown) => {
     const code = (error as { code?: unknown; name?: unknown }).code ?? (error as Error).name;
     throw new StoreUnavailable(`Firestore did not answer (${code})`);
   });
+}
+
+/** The document is missing; not the database, the project, or whoever answered in Firestore's stead. */
+function isMissing({ status, body }: PlatformAnswer): boolean {
+  if (status !== 404) return false;
+  const { message } = fieldsOf(jsonOf(body).error);
+  return typeof message === "string" && message.startsWith("Document ");
 }
 
 /** When a request was made, by this machine's clock, in ms. */
@@ -90,22 +105,23 @@ interface Span {
 }
 
 function snapshotOf({ body, headers }: PlatformAnswer, id: string, span: Span): Snapshot {
-  const document = parsed(body);
-  const updateTime = String(document.updateTime);
+  const { fields, updateTime } = jsonOf(body);
+  if (typeof updateTime !== "string") throw new StoreUnavailable("Firestore's answer is no document");
   return {
     id,
-    fields: plainFields(document.fields),
+    fields: plainFields(fields),
     version: updateTime,
     readAt: serverTime(headers.date, span),
     writtenAt: Date.parse(updateTime),
   };
 }
 
-function parsed(body: string): RawFields {
+/** The fields of a JSON object; none where it is something else, or was cut off. */
+function jsonOf(body: string): RawFields {
   try {
     return fieldsOf(JSON.parse(body));
   } catch {
-    throw new StoreUnavailable("Firestore's answer was cut off");
+    return {};
   }
 }
 
@@ -139,7 +155,11 @@ function plain(value: unknown): unknown {
     }
     case "nullValue":
       return null;
-    default:
+    case "stringValue":
+    case "booleanValue":
       return content;
+    // Bytes, references and places mean nothing here: they stay objects, which no field takes for its own.
+    default:
+      return value;
   }
 }

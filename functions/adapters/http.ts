@@ -5,10 +5,10 @@ import { Problem, type ProblemCode, problemReply, type Reply, type Request } fro
 import { StoreUnavailable } from "../core/store.ts";
 
 /** A handler of node's http, and of the Functions Framework's. */
-export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+export type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
 export interface Serving {
-  handle(request: Request): Promise<Reply>;
+  handle(request: Request): Reply | Promise<Reply>;
   /** How a problem is told; as JSON unless another way is given. */
   tell?: (problem: Problem, reference: string, request: Request) => Reply;
   log: Log;
@@ -20,21 +20,23 @@ export type Cors = (origin: string | undefined) => Record<string, string>;
 
 /** The one place where a request is taken in, a problem becomes an answer, and an answer is written. */
 export function serve({ handle, tell = problemReply, log, cors }: Serving): Handler {
-  return async (incoming, outgoing) => {
+  return (incoming, outgoing) => {
     const request = requestOf(incoming);
     const allowed = cors?.(request.headers.origin);
-    if (allowed !== undefined && request.method === "OPTIONS")
-      return write(outgoing, { status: 204, headers: allowed, body: "" }, request.method);
-    let reply: Reply;
-    try {
-      reply = await handle(request);
-    } catch (error) {
+    const finish = (reply: Reply) => write(outgoing, reply, allowed, request.method);
+    const fail = (error: unknown) => {
       const reference = referenceOf(incoming);
       const problem = problemOf(error);
       report(problem, error, reference, request, log);
-      reply = tell(problem, reference, request);
+      finish(tell(problem, reference, request));
+    };
+    if (allowed !== undefined && request.method === "OPTIONS") return finish({ status: 204, body: "" });
+    try {
+      const reply = handle(request);
+      return reply instanceof Promise ? reply.then(finish, fail) : finish(reply);
+    } catch (error) {
+      return fail(error);
     }
-    write(outgoing, { ...reply, headers: { ...allowed, ...reply.headers } }, request.method);
   };
 }
 
@@ -98,12 +100,18 @@ function referenceOf({ headers }: IncomingMessage): string {
   return trace ?? parent ?? randomBytes(16).toString("hex");
 }
 
-function write(outgoing: ServerResponse, { status, headers = {}, body }: Reply, method: string): void {
+function write(
+  outgoing: ServerResponse,
+  { status, headers = {}, body }: Reply,
+  allowed: Record<string, string> = {},
+  method: string,
+): void {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   outgoing.statusCode = status;
   if (text !== "") outgoing.setHeader("content-type", "application/json; charset=utf-8");
   outgoing.setHeader("cache-control", "no-store");
-  for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value);
+  for (const name in allowed) outgoing.setHeader(name, allowed[name] ?? "");
+  for (const name in headers) outgoing.setHeader(name, headers[name] ?? "");
   if (status !== 204) outgoing.setHeader("content-length", Buffer.byteLength(text));
   outgoing.end(method === "HEAD" ? undefined : text);
 }

@@ -50,20 +50,30 @@ interface Expiring {
   expires: number;
 }
 
-/** One fetch at a time for each key; what it gave serves until shortly before its end. A failure is not kept. */
+/**
+ * One fetch at a time for each key; what it gave serves until shortly before its end, and where no new one can be had,
+ * to its end. A failure is not kept.
+ */
 function remembering(now: () => number) {
-  const entries = new Map<string, { token: Promise<string>; until: number }>();
-  return (key: string, fetch: () => Promise<Expiring>): Promise<string> => {
-    const known = entries.get(key);
-    if (known !== undefined && known.until > now()) return known.token;
-    const entry = { token: Promise.resolve(""), until: Number.POSITIVE_INFINITY };
-    entry.token = fetch().then(({ token, expires }) => {
-      entry.until = expires - EARLY;
-      return token;
-    });
-    entry.token.catch(() => entries.delete(key));
-    entries.set(key, entry);
-    return entry.token;
+  const held = new Map<string, Expiring>();
+  const underWay = new Map<string, Promise<string>>();
+  return async (key: string, fetch: () => Promise<Expiring>): Promise<string> => {
+    const known = held.get(key);
+    if (known !== undefined && known.expires - EARLY > now()) return known.token;
+    const running = underWay.get(key);
+    if (running !== undefined) return running;
+    const work = fetch()
+      .then((fresh) => {
+        held.set(key, fresh);
+        return fresh.token;
+      })
+      .catch((error: unknown) => {
+        if (known !== undefined && known.expires > now()) return known.token;
+        throw error;
+      })
+      .finally(() => underWay.delete(key));
+    underWay.set(key, work);
+    return work;
   };
 }
 

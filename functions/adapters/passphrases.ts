@@ -20,7 +20,7 @@ export async function openPassphrases(
   if ("file" in where) return passphrasesOf(where.file, source, log, now);
   const live = checked(where.text, source);
   warnOfWeak(live, source, log);
-  return { live: async () => live };
+  return { live: () => live };
 }
 
 /** Passphrases in a file, read at once, and lazily again. A file that became unreadable leaves the last good ones. */
@@ -50,11 +50,13 @@ async function passphrasesOf(
     }
   };
   return {
-    async live() {
+    live() {
       if (Math.abs(now() - readAt) < FRESH) return live;
       readAt = now();
-      live = await again();
-      return live;
+      return again().then((fresh) => {
+        live = fresh;
+        return live;
+      });
     },
   };
 }

@@ -12,8 +12,8 @@ export interface PlatformRequest {
   method: "GET" | "POST";
   headers?: Readonly<Record<string, string>>;
   body?: string;
-  /** Keeps the connection for the next request. */
-  agent?: HttpAgent | HttpsAgent;
+  /** Keeps the connection for the next request; `false`: a new connection for this one alone. */
+  agent?: HttpAgent | HttpsAgent | false;
   /** ms for the whole exchange. */
   patience: number;
 }

@@ -34,20 +34,42 @@ const STORE_PATIENCE = SECOND;
 const POLL = 300;
 const TRY_AGAIN = 5;
 
-/** Makes the handler of `GET /?name=`. */
-export function makeLookup(lookup: Lookup): (request: Request) => Promise<Reply> {
+/**
+ * Makes the handler of `GET /?name=`. What memory can answer is answered at once, without a promise: under the
+ * Functions Framework, which tracks each of them, they are what a read would cost most.
+ */
+export function makeLookup(lookup: Lookup): (request: Request) => Reply | Promise<Reply> {
   const memory = remember(lookup.reader, lookup.runtime);
   const asker = makeAsker({ ...lookup, mark: memory.mark });
-  return async (request) => {
+  return (request) => {
     const elsewhere = route(request, lookup);
     if (elsewhere !== undefined) return elsewhere;
     const wanted = parse(request);
-    const caller = await identify(request, lookup.passphrases);
-    const reading = { wanted, caller, asker, memory, lookup, started: lookup.runtime.now() };
-    const found = await read(reading);
-    if (found.decision.act === "answer") return tokenReply(found.token, reading);
-    return found.lives ? serveBetter(found, reading) : waitForToken(found, reading);
+    const answer = (passphrases: readonly string[]) => {
+      const caller = identify(request, passphrases);
+      const reading = { wanted, caller, asker, memory, lookup, started: lookup.runtime.now() };
+      const token = recall(reading);
+      return token === undefined ? find(reading) : tokenReply(token, reading);
+    };
+    const live = lookup.passphrases.live();
+    return live instanceof Promise ? live.then(answer) : answer(live);
   };
+}
+
+async function find(reading: Reading): Promise<Reply> {
+  const found = await read(reading);
+  if (found.decision.act === "answer") return tokenReply(found.token, reading);
+  return found.lives ? serveBetter(found, reading) : waitForToken(found, reading);
+}
+
+/** What memory holds and needs no better; `undefined`: the store is to be asked. Throws what this caller is to be told. */
+function recall(reading: Reading): StoredToken | undefined {
+  const { wanted, asker, memory } = reading;
+  const known = wanted.ask.ifToken === undefined ? memory.recent(wanted.name) : undefined;
+  if (known === "missing") throw unknownToken(reading);
+  if (known === undefined || lifeNow(known, reading) === 0) return undefined;
+  const { token, decision } = judge(known, reading);
+  return decision.act === "refresh" && asker.ready(wanted.name) ? undefined : token;
 }
 
 interface Reading {
@@ -73,12 +95,6 @@ interface Read {
  */
 async function read(reading: Reading, since = 0): Promise<Read> {
   const { wanted, caller, memory } = reading;
-  const known = since === 0 && wanted.ask.ifToken === undefined ? memory.recent(wanted.name) : undefined;
-  if (known === "missing") return judge(undefined, reading);
-  if (known !== undefined && lifeNow(known, reading) > 0) {
-    const remembered = judge(known, reading);
-    if (remembered.decision.act !== "refresh") return remembered;
-  }
   const held = memory.last(wanted.name);
   if (held === undefined || lifeNow(held, reading) === 0)
     return judge(await memory.load(wanted.name, since, caller.shared), reading);
@@ -114,19 +130,23 @@ const lifeNow = ({ document, ahead }: StoredToken, { lookup }: Reading) =>
   lifeOf(document, lookup.runtime.now() + ahead);
 
 /** Who may have it, and what is to be done. */
-function judge(token: StoredToken | undefined, { wanted, caller, lookup }: Reading): Read {
-  const { name, ask } = wanted;
-  // Who has not shown a shared passphrase learns nothing about which names exist.
-  if (token === undefined && caller.shared)
-    throw new Problem("not_found", `there is no token "${name}": "tokens list" shows which there are`);
+function judge(token: StoredToken | undefined, reading: Reading): Read {
+  if (token === undefined) throw unknownToken(reading);
+  const { wanted, caller, lookup } = reading;
+  const { ask } = wanted;
   // A passphrase that can't be read is one that nobody has: it must not open the token to the shared ones.
-  const hidden = token?.mistyped.includes("passphraseHash") ? "" : undefined;
-  admit(caller, hidden ?? token?.document.passphraseHash);
-  if (token === undefined) throw new Problem("not_found", `there is no token "${name}"`);
+  const hidden = token.mistyped.includes("passphraseHash") ? "" : undefined;
+  admit(caller, hidden ?? token.document.passphraseHash);
   const now = lookup.runtime.now() + token.ahead;
   const decision = decide(token, askFor(ask, token.document), now, lookup.threshold);
   if (decision.act === "refuse") throw new Problem("needs_person", needText(token, decision.need));
   return { token, decision, lives: lifeOf(token.document, now) > 0 };
+}
+
+function unknownToken({ wanted, caller }: Reading): Problem {
+  // Who has not shown a shared passphrase learns nothing about which names exist.
+  admit(caller, undefined);
+  return new Problem("not_found", `there is no token "${wanted.name}": "tokens list" shows which there are`);
 }
 
 /** A live token is held: it is answered in any case, a better one if it comes before the deadline. */

@@ -4,6 +4,8 @@ import { SECOND } from "./time.ts";
 
 /** A document is answered from memory for this long at most; refreshes are scheduled, so it is exact till then. */
 const FRESH = 30 * SECOND;
+/** A document that is due is asked for again after this: anybody may be refreshing it. */
+const MOMENT = SECOND;
 /** A name that nobody has is believed missing for this long. */
 const MISSING = 5 * SECOND;
 /** How long a store that did not answer is left alone by those who can do without it. */
@@ -14,7 +16,7 @@ const MOST_MISSING = 1000;
 
 /** What one reading instance remembers of the store. Bounded; the oldest entry makes room. */
 export interface Memory {
-  /** The token as it was read not long ago and before its own `refreshAt`; "missing": there was none. */
+  /** The token as it was read: before its own `refreshAt`, or a moment ago; "missing": there was none. */
   recent(name: string): StoredToken | "missing" | undefined;
   /** The token as it was read last, however long ago: for when the store does not answer. */
   last(name: string): StoredToken | undefined;
@@ -57,9 +59,10 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
     if (kept.began < Math.max(tokens.get(name)?.began ?? 0, missing.get(name)?.began ?? 0)) return;
     tokens.delete(name);
     missing.delete(name);
-    if (token !== undefined)
-      put(tokens, name, { ...kept, until: endOf(token, kept.from), token }, MOST_TOKENS);
-    else if (keepMissing) put(missing, name, { ...kept, until: kept.from + MISSING }, MOST_MISSING);
+    const { from } = kept;
+    if (token === undefined)
+      put(missing, name, { ...kept, until: keepMissing ? from + MISSING : from }, MOST_MISSING);
+    else put(tokens, name, { ...kept, until: endOf(token, from), token }, MOST_TOKENS);
   };
 
   const start = (name: string, keepMissing: boolean) => {
@@ -111,8 +114,8 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
 }
 
 function endOf({ document, ahead }: StoredToken, from: number): number {
-  const { refreshAt } = document;
-  return refreshAt === undefined ? from + FRESH : Math.min(from + FRESH, refreshAt - ahead);
+  const { refreshAt = Number.POSITIVE_INFINITY } = document;
+  return Math.min(from + FRESH, Math.max(refreshAt - ahead, from + MOMENT));
 }
 
 function put<T>(map: Map<string, T>, name: string, entry: T, most: number): void {

@@ -4,8 +4,8 @@ import { Problem, type Request } from "./reply.ts";
 
 /** One or two passphrases that open every token without one of its own. */
 export interface Passphrases {
-  /** Those that are live now; re-read where they come from a file. */
-  live(): Promise<readonly string[]>;
+  /** Those that are live now; a promise only where they are just read again from their file. */
+  live(): readonly string[] | Promise<readonly string[]>;
 }
 
 const LONGEST_PASSPHRASE_LIST = 2;
@@ -36,7 +36,7 @@ export interface Caller {
 }
 
 /** The passphrase of a request: the header of old, or the password of Basic credentials, as connectors hold them. */
-export async function identify(request: Request, passphrases: Passphrases): Promise<Caller> {
+export function identify(request: Request, live: readonly string[]): Caller {
   const given = request.headers["x-token-passphrase"]?.trim() || basicPassword(request.headers.authorization);
   if (given === undefined || given === "")
     throw new Problem(
@@ -44,7 +44,6 @@ export async function identify(request: Request, passphrases: Passphrases): Prom
       'no passphrase: send it as the header "x-token-passphrase", or as the password of Basic credentials',
     );
   const hash = sha256(given);
-  const live = await passphrases.live();
   // Every one is compared, so that the time taken does not tell which was close.
   const shared = live.map((passphrase) => sameHash(sha256(passphrase), hash)).includes(true);
   return { shared, hash };

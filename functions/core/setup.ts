@@ -31,7 +31,7 @@ async function init(request: Request, { passphrases, store, log, anyMethod }: Se
   const name = single(request.query, "name")?.trim();
   if (name === undefined || name === "")
     throw new Problem("no_name", 'no token name: call "/init?name=NAME"');
-  admit(await identify(request, passphrases), undefined);
+  admit(identify(request, await passphrases.live()), undefined);
   const wrong = nameProblem(name);
   if (wrong !== undefined) throw new Problem("bad_request", `no token can have this name: ${wrong}`);
   if (await store.create(name, { clientId: "", clientSecret: "", redirectUri: "" }))

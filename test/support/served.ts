@@ -393,7 +393,7 @@ async function listen(handler: Handler) {
   const server: Server = createServer((request, response) => {
     underWay++;
     response.on("close", () => underWay--);
-    handler(request, response).catch(() => response.destroy());
+    Promise.try(handler, request, response).catch(() => response.destroy());
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,0 +1,460 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { runtime as machine } from "../../functions/adapters/runtime.ts";
+import type { TokenDocument } from "../../functions/core/document.ts";
+import { makeLookup } from "../../functions/core/lookup.ts";
+import { type Memory, remember } from "../../functions/core/memory.ts";
+import type { Outcome } from "../../functions/core/refresh.ts";
+import type { Runtime } from "../../functions/core/runtime.ts";
+import { type StoredToken, StoreUnavailable } from "../../functions/core/store.ts";
+import { DEFAULT_THRESHOLD, HOUR, SECOND } from "../../functions/core/time.ts";
+import { type Clock, fakeClock } from "../support/clock.ts";
+import { WELL } from "./time-documents.ts";
+
+/** What one reading instance remembers of the store, on a clock that is turned by hand. */
+
+let clock: Clock;
+let memory: Memory;
+/** Every read of the store so far, each to be answered by the test. */
+let reads: { name: string; give: (token?: StoredToken) => void; fail: (error: Error) => void }[];
+
+beforeEach(() => {
+  clock = fakeClock();
+  reads = [];
+  memory = remember(
+    {
+      read: (name) =>
+        new Promise((give, fail) => {
+          reads.push({ name, give, fail });
+        }),
+    },
+    clock,
+  );
+});
+
+/** A token that is due in eight hours; `ahead`: ms by which the store's clock is ahead of ours. */
+function token(more: TokenDocument = {}, ahead = 0): StoredToken {
+  const now = clock.now() + ahead;
+  const document = { ...WELL, accessExpires: now + 11 * HOUR, refreshAt: now + 8 * HOUR, ...more };
+  const snapshot = { id: "flow", fields: {}, version: "1", readAt: now, writtenAt: now };
+  return { name: "flow", document, inputs: "", mistyped: [], version: "1", ahead, writtenAt: now, snapshot };
+}
+
+const named = (accessToken: string) => token({ accessToken });
+/** Reads the store, which answers at once. */
+async function loaded(name: string, found: StoredToken | undefined, keepMissing = false) {
+  const load = memory.load(name, 0, keepMissing);
+  reads.at(-1)?.give(found);
+  return load;
+}
+const DOWN = new StoreUnavailable("it is down");
+async function failed(name: string): Promise<void> {
+  const load = memory.load(name, 0, false);
+  reads.at(-1)?.fail(DOWN);
+  await expect(load).rejects.toBe(DOWN);
+}
+
+describe("a token that was read", () => {
+  test("is answered from memory for 30 s, and not for longer", async () => {
+    expect(memory.recent("flow")).toBeUndefined();
+    const found = token();
+    expect(await loaded("flow", found)).toBe(found);
+    expect(memory.recent("flow")).toBe(found);
+    clock.advance(30 * SECOND - 1);
+    expect(memory.recent("flow")).toBe(found);
+    clock.advance(1);
+    expect(memory.recent("flow")).toBeUndefined();
+  });
+
+  test("is answered from memory until its own refreshAt, where that is sooner", async () => {
+    await loaded("flow", token({ refreshAt: clock.now() + 5 * SECOND }));
+    clock.advance(5 * SECOND - 1);
+    expect(memory.recent("flow")).toBeDefined();
+    clock.advance(1);
+    expect(memory.recent("flow")).toBeUndefined();
+  });
+
+  test("its refreshAt is judged by the store's clock", async () => {
+    const ahead = 60 * SECOND;
+    await loaded("flow", token({ refreshAt: clock.now() + ahead + 5 * SECOND }, ahead));
+    clock.advance(5 * SECOND - 1);
+    expect(memory.recent("flow")).toBeDefined();
+    clock.advance(1);
+    expect(memory.recent("flow")).toBeUndefined();
+  });
+
+  test("that is due already is answered from memory for a moment only", async () => {
+    await loaded("flow", token({ refreshAt: clock.now() - 1 }));
+    clock.advance(SECOND - 1);
+    expect(memory.recent("flow")).toBeDefined();
+    clock.advance(1);
+    expect(memory.recent("flow")).toBeUndefined();
+    expect(memory.last("flow")).toBeDefined();
+  });
+
+  test("without a refreshAt (made by hand) is remembered for 30 s", async () => {
+    const { refreshAt: _, ...document } = token().document;
+    await loaded("flow", { ...token(), document });
+    clock.advance(30 * SECOND - 1);
+    expect(memory.recent("flow")).toBeDefined();
+    clock.advance(1);
+    expect(memory.recent("flow")).toBeUndefined();
+  });
+
+  test("is as old as the beginning of its read, however long that took", async () => {
+    const load = memory.load("flow", 0, false);
+    clock.advance(3 * SECOND);
+    reads[0]?.give(token());
+    await load;
+    clock.advance(27 * SECOND - 1);
+    expect(memory.recent("flow")).toBeDefined();
+    clock.advance(1);
+    expect(memory.recent("flow")).toBeUndefined();
+  });
+
+  test("is there for an outage, however old it is", async () => {
+    const found = token();
+    await loaded("flow", found);
+    clock.advance(10 * HOUR);
+    expect(memory.last("flow")).toBe(found);
+    expect(memory.last("other")).toBeUndefined();
+  });
+
+  test("survives a store that fails", async () => {
+    const found = token();
+    await loaded("flow", found);
+    await failed("flow");
+    expect(memory.recent("flow")).toBe(found);
+    expect(memory.last("flow")).toBe(found);
+  });
+
+  test("is not answered from a memory of the future: a clock that was set back makes it read again", async () => {
+    await loaded("flow", token());
+    clock.advance(-1);
+    expect(memory.recent("flow")).toBeUndefined();
+    clock.advance(-HOUR);
+    expect(memory.recent("flow")).toBeUndefined();
+  });
+});
+
+describe("a name that is not there", () => {
+  test("is believed missing for 5 s where it may be kept", async () => {
+    expect(await loaded("nobody", undefined, true)).toBeUndefined();
+    expect(memory.recent("nobody")).toBe("missing");
+    clock.advance(5 * SECOND - 1);
+    expect(memory.recent("nobody")).toBe("missing");
+    clock.advance(1);
+    expect(memory.recent("nobody")).toBeUndefined();
+  });
+
+  test("is not remembered where it may not be kept", async () => {
+    await loaded("nobody", undefined, false);
+    expect(memory.recent("nobody")).toBeUndefined();
+  });
+
+  test("is not answered as missing by a clock that was set back", async () => {
+    await loaded("nobody", undefined, true);
+    clock.advance(-1);
+    expect(memory.recent("nobody")).toBeUndefined();
+  });
+
+  test("that is made then is there at the next read", async () => {
+    await loaded("flow", undefined, true);
+    await loaded("flow", token());
+    expect(memory.recent("flow")).toMatchObject({ name: "flow" });
+  });
+
+  test.each([true, false])("is forgotten where it was there before (kept: %s)", async (keep) => {
+    await loaded("flow", token());
+    await loaded("flow", undefined, keep);
+    expect(memory.last("flow")).toBeUndefined();
+    expect(memory.recent("flow")).toBe(keep ? "missing" : undefined);
+  });
+});
+
+describe("readers at once", () => {
+  test("of one name share one read of the store", async () => {
+    const loads = Array.from({ length: 100 }, () => memory.load("flow", 0, false));
+    expect(reads).toHaveLength(1);
+    const found = token();
+    reads[0]?.give(found);
+    expect(new Set(await Promise.all(loads))).toEqual(new Set([found]));
+  });
+
+  test("of two names do not", () => {
+    memory.load("flow", 0, false);
+    memory.load("other", 0, false);
+    expect(reads.map(({ name }) => name)).toEqual(["flow", "other"]);
+  });
+
+  test("share the failure, too, and the next one reads again", async () => {
+    const loads = [memory.load("flow", 0, false), memory.load("flow", 0, false)];
+    reads[0]?.fail(DOWN);
+    for (const load of loads) await expect(load).rejects.toBe(DOWN);
+    memory.load("flow", 0, false);
+    expect(reads).toHaveLength(2);
+  });
+
+  test("a read that is over serves nobody who comes later", async () => {
+    await loaded("flow", token());
+    memory.load("flow", 0, false);
+    expect(reads).toHaveLength(2);
+  });
+});
+
+describe("a mark", () => {
+  test("is not served by a read that began before it", async () => {
+    const before = memory.load("flow", 0, false);
+    const after = memory.load("flow", memory.mark(), false);
+    expect(reads).toHaveLength(2);
+    reads[1]?.give(named("new"));
+    reads[0]?.give(named("old"));
+    expect((await before)?.document.accessToken).toBe("old");
+    expect((await after)?.document.accessToken).toBe("new");
+  });
+
+  test("is served by a read that began after it, which whoever has no mark joins", async () => {
+    const mark = memory.mark();
+    const loads = [memory.load("flow", 0, false), memory.load("flow", mark, false)];
+    expect(reads).toHaveLength(1);
+    reads[0]?.give(token());
+    expect(await loads[0]).toBe(await loads[1]);
+  });
+
+  test("a read that was overtaken does not put the older document back", async () => {
+    const before = memory.load("flow", 0, false);
+    const after = memory.load("flow", memory.mark(), false);
+    reads[1]?.give(named("new"));
+    await after;
+    reads[0]?.give(named("old"));
+    await before;
+    expect(memory.last("flow")?.document.accessToken).toBe("new");
+    expect(memory.recent("flow")).toMatchObject({ document: { accessToken: "new" } });
+  });
+
+  test("a read that was overtaken does not make a token missing", async () => {
+    const first = memory.load("flow", 0, true);
+    const second = memory.load("flow", memory.mark(), true);
+    reads[1]?.give(token());
+    await second;
+    reads[0]?.give(undefined);
+    await first;
+    expect(memory.last("flow")).toBeDefined();
+  });
+
+  test.each([true, false])(
+    "a read that was overtaken does not bring a token back (kept missing: %s)",
+    async (keep) => {
+      const first = memory.load("flow", 0, keep);
+      const second = memory.load("flow", memory.mark(), keep);
+      reads[1]?.give(undefined);
+      await second;
+      reads[0]?.give(token());
+      await first;
+      expect(memory.last("flow")).toBeUndefined();
+      expect(memory.recent("flow")).toBe(keep ? "missing" : undefined);
+    },
+  );
+
+  test("the read that overtook is still the one to be joined when the older one ends", async () => {
+    const before = memory.load("flow", 0, false);
+    const after = memory.load("flow", memory.mark(), false);
+    reads[0]?.give(named("old"));
+    await before;
+    const joined = memory.load("flow", 0, false);
+    expect(reads).toHaveLength(2);
+    reads[1]?.give(named("new"));
+    expect(await joined).toBe(await after);
+  });
+
+  test("a document that was read is kept although the read that overtook it failed", async () => {
+    const before = memory.load("flow", 0, false);
+    const after = memory.load("flow", memory.mark(), false);
+    reads[0]?.give(named("only"));
+    await before;
+    reads[1]?.fail(DOWN);
+    await expect(after).rejects.toBe(DOWN);
+    expect(memory.last("flow")?.document.accessToken).toBe("only");
+  });
+});
+
+describe("memory is bounded", () => {
+  test("to 5,000 tokens: the oldest makes room", async () => {
+    for (let index = 0; index <= 5000; index++) await loaded(`t${index}`, token());
+    expect(memory.last("t0")).toBeUndefined();
+    expect(memory.last("t1")).toBeDefined();
+    expect(memory.last("t5000")).toBeDefined();
+  });
+
+  test("to 5,000 tokens: reading one anew makes it young, and pushes nobody out", async () => {
+    for (let index = 0; index < 5000; index++) await loaded(`t${index}`, token());
+    await loaded("t0", token());
+    expect(memory.last("t1")).toBeDefined();
+    await loaded("one more", token());
+    expect([memory.last("t0"), memory.last("t1")]).toEqual([expect.anything(), undefined]);
+  });
+
+  test("to 1,000 unknown names, which never push a token out", async () => {
+    await loaded("flow", token());
+    for (let index = 0; index <= 1000; index++) await loaded(`n${index}`, undefined, true);
+    expect(memory.recent("n0")).toBeUndefined();
+    expect(memory.recent("n1")).toBe("missing");
+    expect(memory.recent("n1000")).toBe("missing");
+    expect(memory.last("flow")).toBeDefined();
+  });
+});
+
+describe("a store that does not answer", () => {
+  test("is away for 10 s after a read that failed", async () => {
+    expect(memory.isAway()).toBe(false);
+    await failed("flow");
+    expect(memory.isAway()).toBe(true);
+    clock.advance(10 * SECOND - 1);
+    expect(memory.isAway()).toBe(true);
+    clock.advance(1);
+    expect(memory.isAway()).toBe(false);
+  });
+
+  test("is away for 10 s after somebody waited in vain", () => {
+    memory.giveUp();
+    expect(memory.isAway()).toBe(true);
+    clock.advance(10 * SECOND);
+    expect(memory.isAway()).toBe(false);
+  });
+
+  test.each([token, () => undefined])("is back with the first answer, whatever that is", async (answer) => {
+    await failed("flow");
+    await loaded("other", answer());
+    expect(memory.isAway()).toBe(false);
+  });
+
+  test("is probed once a second", () => {
+    memory.giveUp();
+    expect([memory.mayProbe(), memory.mayProbe()]).toEqual([true, false]);
+    clock.advance(999);
+    expect(memory.mayProbe()).toBe(false);
+    clock.advance(1);
+    expect([memory.mayProbe(), memory.mayProbe()]).toEqual([true, false]);
+  });
+
+  test("a clock that was set back keeps it neither away nor unprobed", () => {
+    memory.giveUp();
+    memory.mayProbe();
+    clock.advance(-HOUR);
+    expect(memory.isAway()).toBe(false);
+    expect(memory.mayProbe()).toBe(true);
+  });
+});
+
+/** One instance over the reads that the test answers. Its sleeps never end, unless its time is that of this machine. */
+function instance(
+  runtime: Runtime = { now: clock.now, sleep: () => new Promise(() => {}), secret: () => "" },
+) {
+  const asks: ((outcome: Outcome) => void)[] = [];
+  const lookup = makeLookup({
+    reader: { read: (name) => new Promise((give, fail) => reads.push({ name, give, fail })) },
+    askRefresher: () => new Promise((tell) => asks.push(tell)),
+    passphrases: { live: async () => ["shared"] },
+    runtime,
+    log: () => {},
+    threshold: DEFAULT_THRESHOLD,
+  });
+  const ask = (rejected?: string) =>
+    lookup({
+      method: "GET",
+      path: "/",
+      query: new URLSearchParams({ name: "flow" }),
+      headers: { "x-token-passphrase": "shared", ...(rejected && { "x-token-rejected": rejected }) },
+      caller: "",
+    });
+  return { asks, ask };
+}
+/** Whatever can go on without the test goes on. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("after a refresh that it asked for", () => {
+  test("a reader is not given what another one began to read before", async () => {
+    const { ask, asks } = instance();
+    const first = ask("old");
+    await turn();
+    reads[0]?.give(named("old"));
+    await turn();
+    const other = ask("something else");
+    await turn();
+    expect([reads.length, asks.length]).toEqual([2, 1]);
+    asks[0]?.({ outcome: "refreshed" });
+    await turn();
+    reads[2]?.give(named("new"));
+    expect((await first).body).toMatchObject({ token: "new" });
+    reads[1]?.give(named("old"));
+    expect((await other).body).toMatchObject({ token: "old" });
+  });
+
+  test("nor is one who has nothing yet", async () => {
+    const { ask, asks } = instance();
+    const first = ask();
+    await turn();
+    reads[0]?.give(token({ accessToken: "old", accessExpires: clock.now() - 1 }));
+    await turn();
+    expect(asks).toHaveLength(1);
+    const other = ask();
+    await turn();
+    const before = reads.length;
+    asks[0]?.({ outcome: "refreshed" });
+    await turn();
+    expect(reads).toHaveLength(before + 1);
+    reads.at(-1)?.give(named("new"));
+    expect((await first).body).toMatchObject({ token: "new" });
+    reads.at(-2)?.give(named("new"));
+    expect((await other).body).toMatchObject({ token: "new" });
+  });
+});
+
+describe("a hundred readers who wait for one ask", () => {
+  test.each([
+    ["with a live token", 11 * HOUR, "old"],
+    ["with nothing", -1, undefined],
+  ])("%s: one read before it, one after it", async (_, left, rejected) => {
+    const { ask, asks } = instance();
+    const answers = Promise.all(Array.from({ length: 100 }, () => ask(rejected)));
+    await turn();
+    expect(reads).toHaveLength(1);
+    reads[0]?.give(token({ accessToken: "old", accessExpires: clock.now() + left }));
+    await turn();
+    expect([reads.length, asks.length]).toEqual([1, 1]);
+    asks[0]?.({ outcome: "refreshed" });
+    await turn();
+    expect(reads).toHaveLength(2);
+    reads[1]?.give(named("new"));
+    for (const { body } of await answers) expect(body).toMatchObject({ token: "new" });
+  });
+});
+
+describe("this machine's clock", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test("goes along where it is set forward, and stays where it is set back", () => {
+    const now = machine.now();
+    const clock = vi.spyOn(Date, "now");
+    clock.mockReturnValue(now + HOUR);
+    expect(machine.now()).toBe(now + HOUR);
+    clock.mockReturnValue(now - HOUR);
+    expect(machine.now()).toBeGreaterThanOrEqual(now);
+    expect(machine.now()).toBeLessThan(now + SECOND);
+  });
+
+  test("set back while the store is away brings no dead token to life (failures row 13)", async () => {
+    const { ask } = instance(machine);
+    const first = ask();
+    await turn();
+    const soon = Date.now() + 10 * SECOND;
+    reads[0]?.give({ ...token(), document: { ...WELL, accessExpires: soon, refreshAt: soon + HOUR } });
+    expect((await first).status).toBe(200);
+    // An hour passes, and the clock is set back by as much.
+    const passed = performance.now() + HOUR;
+    vi.spyOn(performance, "now").mockReturnValue(passed);
+    const second = ask();
+    await turn();
+    reads[1]?.fail(DOWN);
+    await expect(second).rejects.toBe(DOWN);
+  });
+});
