@@ -69,7 +69,10 @@ function recall(reading: Reading): StoredToken | undefined {
   if (known === "missing") throw unknownToken(reading);
   if (known === undefined || lifeNow(known, reading) === 0) return undefined;
   const { token, decision } = judge(known, reading);
-  return decision.act === "refresh" && asker.ready(wanted.name) ? undefined : token;
+  // Somebody may be done with it by now; or asking for it may be of use.
+  const better =
+    decision.act === "wait" ? decision.leased : decision.act === "refresh" && asker.ready(wanted.name);
+  return better ? undefined : token;
 }
 
 interface Reading {
