@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { Log } from "../core/log.ts";
 import { type Passphrases, parsePassphrases } from "../core/passphrase.ts";
 import { type Settings, SettingsError } from "./env.ts";
@@ -31,6 +30,8 @@ async function passphrasesOf(
   now: () => number,
 ): Promise<Passphrases> {
   const read = async () => {
+    // Loaded only where there is a file: it costs lookup a hundredth of its start-up time.
+    const { readFile } = await import("node:fs/promises");
     const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
       throw new SettingsError(`${source} can't be read: ${error.code ?? "unknown reason"}`);
     });

@@ -65,14 +65,21 @@ async function find(reading: Reading): Promise<Reply> {
 /** What memory holds and needs no better; `undefined`: the store is to be asked. Throws what this caller is to be told. */
 function recall(reading: Reading): StoredToken | undefined {
   const { wanted, asker, memory } = reading;
-  const known = wanted.ask.ifToken === undefined ? memory.recent(wanted.name) : undefined;
-  if (known === "missing") throw unknownToken(reading);
+  const { name, ask } = wanted;
+  if (ask.ifToken !== undefined) return undefined;
+  const recent = memory.recent(name);
+  if (recent === "missing") throw unknownToken(reading);
+  const useful = asker.ready(name);
+  const known = recent ?? (useful ? undefined : memory.lately(name));
   if (known === undefined || lifeNow(known, reading) === 0) return undefined;
-  const { token, decision } = judge(known, reading);
-  // Somebody may be done with it by now; or asking for it may be of use.
-  const better =
-    decision.act === "wait" ? decision.leased : decision.act === "refresh" && asker.ready(wanted.name);
-  return better ? undefined : token;
+  const { decision } = judge(known, reading);
+  if (decision.act === "refresh" && !useful) {
+    // Nobody can be asked just now: a sweep may help meanwhile, which no reader has to wait to hear of.
+    memory.renew(name);
+    return known;
+  }
+  const settled = decision.act === "answer" || (decision.act === "wait" && !decision.leased);
+  return settled ? recent : undefined;
 }
 
 interface Reading {

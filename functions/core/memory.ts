@@ -4,7 +4,7 @@ import { SECOND } from "./time.ts";
 
 /** A document is answered from memory for this long at most; refreshes are scheduled, so it is exact till then. */
 const FRESH = 30 * SECOND;
-/** A document that is due is asked for again after this: anybody may be refreshing it. */
+/** How old a document must be to be read again beside its readers. */
 const MOMENT = SECOND;
 /** A name that nobody has is believed missing for this long. */
 const MISSING = 5 * SECOND;
@@ -16,8 +16,10 @@ const MOST_MISSING = 1000;
 
 /** What one reading instance remembers of the store. Bounded; the oldest entry makes room. */
 export interface Memory {
-  /** The token as it was read: before its own `refreshAt`, or a moment ago; "missing": there was none. */
+  /** The token as it was read not long ago and before its own `refreshAt`; "missing": there was none. */
   recent(name: string): StoredToken | "missing" | undefined;
+  /** The token as it was read not long ago, due or not. */
+  lately(name: string): StoredToken | undefined;
   /** The token as it was read last, however long ago: for when the store does not answer. */
   last(name: string): StoredToken | undefined;
   /** A mark in time: what is loaded since then has seen all that was written before. */
@@ -27,6 +29,8 @@ export interface Memory {
    * `keepMissing`: a name that is not there is remembered, too. Throws `StoreUnavailable`.
    */
   load(name: string, since: number, keepMissing: boolean): Promise<StoredToken | undefined>;
+  /** Reads the store again beside those who are answered from memory, once a second at most. */
+  renew(name: string): void;
   /** The store did not answer just now: who holds a live token need not wait for it. */
   isAway(): boolean;
   /** Somebody waited for it in vain. */
@@ -62,7 +66,7 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
     const { from } = kept;
     if (token === undefined)
       put(missing, name, { ...kept, until: keepMissing ? from + MISSING : from }, MOST_MISSING);
-    else put(tokens, name, { ...kept, until: endOf(token, from), token }, MOST_TOKENS);
+    else put(tokens, name, { ...kept, until: from + FRESH, token }, MOST_TOKENS);
   };
 
   const start = (name: string, keepMissing: boolean) => {
@@ -93,15 +97,24 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
   return {
     recent(name) {
       const known = tokens.get(name);
-      if (known !== undefined) return isNow(known) ? known.token : undefined;
+      if (known !== undefined) return isNow(known) && now() < dueAt(known.token) ? known.token : undefined;
       const none = missing.get(name);
       return none !== undefined && isNow(none) ? "missing" : undefined;
+    },
+    lately(name) {
+      const known = tokens.get(name);
+      return known !== undefined && isNow(known) ? known.token : undefined;
     },
     last: (name) => tokens.get(name)?.token,
     mark: () => marks,
     load(name, since, keepMissing) {
       const running = underWay.get(name);
       return running !== undefined && running.began > since ? running.work : start(name, keepMissing);
+    },
+    renew(name) {
+      const age = now() - (tokens.get(name)?.from ?? 0);
+      if (age >= MOMENT && !underWay.has(name))
+        start(name, false).catch(() => "told by whoever waits for it");
     },
     isAway: () => now() < awayUntil && now() >= awayUntil - AWAY,
     giveUp,
@@ -113,10 +126,9 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
   };
 }
 
-function endOf({ document, ahead }: StoredToken, from: number): number {
-  const { refreshAt = Number.POSITIVE_INFINITY } = document;
-  return Math.min(from + FRESH, Math.max(refreshAt - ahead, from + MOMENT));
-}
+/** `refreshAt` by this machine's clock, in ms. */
+const dueAt = ({ document: { refreshAt = Number.POSITIVE_INFINITY }, ahead }: StoredToken) =>
+  refreshAt - ahead;
 
 function put<T>(map: Map<string, T>, name: string, entry: T, most: number): void {
   const [oldest] = map.keys();

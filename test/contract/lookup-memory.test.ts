@@ -433,3 +433,31 @@ describe("while the store hangs", () => {
     expect(served.time.now() - started).toBe(HANGS);
   });
 });
+
+describe("while the refresher is down", () => {
+  test("a due token is answered from memory, and the store is read beside its readers once a second", async () => {
+    await given();
+    const { accessToken } = await served.hold("flow", HOUR);
+    await served.stopRefresher();
+    expect(await tokenOf()).toBe(accessToken);
+    const second = async () => {
+      for (let count = 0; count < 10; count++) {
+        expect(await tokenOf()).toBe(accessToken);
+        await served.time.advance(100);
+      }
+    };
+    await second();
+    expect(await reads(second)).toBe(1);
+  });
+
+  test("a token that a sweep refreshed meanwhile is answered a second later", async () => {
+    await given();
+    await served.hold("flow", HOUR);
+    await served.stopRefresher();
+    await tokenOf();
+    await type("flow", { accessToken: "made-up-newer", refreshAt: served.time.now() + 10 * HOUR * 1000 });
+    await served.time.advance(1000);
+    await tokenOf();
+    expect(await tokenOf()).toBe("made-up-newer");
+  });
+});

@@ -82,12 +82,19 @@ describe("a token that was read", () => {
     expect(memory.recent("flow")).toBeUndefined();
   });
 
-  test("that is due already is answered from memory for a moment only", async () => {
+  test("that is due already is remembered as such, and read again once a second beside its readers", async () => {
     await loaded("flow", token({ refreshAt: clock.now() - 1 }));
-    clock.advance(SECOND - 1);
-    expect(memory.recent("flow")).toBeDefined();
-    clock.advance(1);
     expect(memory.recent("flow")).toBeUndefined();
+    expect(memory.lately("flow")).toBeDefined();
+    const before = reads.length;
+    memory.renew("flow");
+    expect(reads).toHaveLength(before);
+    clock.advance(SECOND);
+    memory.renew("flow");
+    memory.renew("flow");
+    expect(reads).toHaveLength(before + 1);
+    clock.advance(29 * SECOND);
+    expect(memory.lately("flow")).toBeUndefined();
     expect(memory.last("flow")).toBeDefined();
   });
 
