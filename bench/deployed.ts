@@ -36,7 +36,6 @@ export async function prepare(folder: string): Promise<void> {
       platform: "node",
       target: "node24",
       format: "cjs",
-      keepNames: true,
       logLevel: "error",
     });
   }

@@ -52,14 +52,17 @@ async function run(context: Context): Promise<Report> {
   subjects.get("store hanging")?.store.hang();
   context.say(`waiting ${OUTLIVED / 1000} s, so that nothing that was read before is new any more`);
   await sleep(OUTLIVED);
-  const warmUpOn = subjects.get("all well")?.url ?? "";
+  // None of those that are compared: it would be the warmest.
+  const other = await startFunction(context.folder, "hello", {});
   for (let round = 1; round <= rounds; round++)
     for (const [name, { url, loads }] of subjects) {
       context.say(`round ${round} of ${rounds}, ${name}`);
       await holdLease(place);
-      loads.push(await load(url, { connections: CONNECTIONS, duration, overallRate: RATE, warmUpOn }));
+      loads.push(
+        await load(url, { connections: CONNECTIONS, duration, overallRate: RATE, warmUpOn: other.url }),
+      );
     }
-  for (const { stop } of subjects.values()) await stop();
+  for (const { stop } of [...subjects.values(), other]) await stop();
   return report(subjects, rounds, duration);
 }
 
@@ -114,7 +117,7 @@ function report(subjects: Map<Condition, Subject>, rounds: number, duration: num
       },
     ],
     method:
-      `One lookup process for each condition, all on Google's Firestore emulator through a TCP proxy of their own; autocannon sends ${RATE} requests a second over ${CONNECTIONS} connections for ${duration} s, ${rounds} rounds, the conditions taking turns; medians of the rounds; autocannon itself is warmed up before each. A connection that waits sends nothing meanwhile; the percentiles are corrected for that as HdrHistogram does it (coordinated omission). ` +
+      `One lookup process for each condition, all on Google's Firestore emulator through a TCP proxy of their own; autocannon sends ${RATE} requests a second (each second's as a burst) over ${CONNECTIONS} connections for ${duration} s, ${rounds} rounds, the conditions taking turns; medians of the rounds; autocannon itself is warmed up before each, on a process that is not compared. A connection that waits sends nothing meanwhile; the percentiles are corrected for that as HdrHistogram does it (coordinated omission). ` +
       "Where the refresher is wanted, the token has an hour left and is due. Down: connections are refused; hanging: they are accepted and nothing is answered. " +
       `The store is broken after a warm-up, and ${OUTLIVED / 1000} s before the first measurement, so that what is remembered has outlived the time for which it counts as new. ` +
       '"Another holds the lease" is the like for a due token whose refresher is well: its document is read from the store at each request, too.',

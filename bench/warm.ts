@@ -8,6 +8,7 @@ import {
   TARGET,
 } from "./contestants.ts";
 import type { Context, Measurement, Report } from "./context.ts";
+import { startFunction } from "./deployed.ts";
 import { type Load, load } from "./load.ts";
 import { digits, median, spread } from "./numbers.ts";
 import { bars } from "./plots.ts";
@@ -28,7 +29,9 @@ async function run(context: Context): Promise<Report> {
     const amount = name === "plain SDK handler" ? WARM_UP / 4 : WARM_UP;
     await load(`${servers[name].url}${TARGET}`, { connections: 32, amount });
   }
-  const warmUpOn = `${servers["hello-world"].url}${TARGET}`;
+  // None of those that are compared: it would be the warmest.
+  const other = await startFunction(context.folder, "hello", {});
+  const warmUpOn = `${other.url}${TARGET}`;
   const seen = new Map(CONNECTIONS.map((connections) => [connections, forEach(() => [] as Load[])]));
   for (let round = 1; round <= rounds; round++)
     for (const [connections, loads] of seen) {
@@ -37,7 +40,7 @@ async function run(context: Context): Promise<Report> {
         loads[name].push(await load(`${servers[name].url}${TARGET}`, { connections, duration, warmUpOn }));
     }
   const memory = forEach((name) => residentMegabytes(servers[name].pid));
-  await stopAll(servers);
+  await Promise.all([other.stop(), stopAll(servers)]);
   return report(seen, memory, rounds, duration);
 }
 
@@ -80,7 +83,7 @@ function report(
     ],
     method:
       `autocannon in a process of its own, closed loop, ${duration} s at a time, ${rounds} rounds in which the three take turns; medians of the rounds. ` +
-      "One process each, warmed up by 20,000 requests (the SDK handler: 5,000), all sent the same request. autocannon itself is warmed up on hello-world each time. Latencies are autocannon's own, taken per answer. " +
+      "One process each, warmed up by 20,000 requests (the SDK handler: 5,000), all sent the same request. autocannon itself is warmed up each time, on another hello-world. Latencies are autocannon's own, taken per answer. " +
       `Resident memory after all this (not after the same number of requests): ${NAMES.map((name) => `${name} ${digits(memory[name])} MB`).join(", ")}.`,
     tables: [
       {

@@ -57,7 +57,6 @@ async function writeBundle(name: BuiltFunction["name"], folder: string): Promise
     platform: "node",
     target: "node24",
     format: "cjs",
-    keepNames: true,
     // Its registry of functions must be the one instance that the framework's own process uses.
     external: [FRAMEWORK],
     metafile: true,
