@@ -47,9 +47,5 @@ export async function prepareExample(
   if (known !== undefined && !outlived) return;
   const { grant } = judge({ status: 200, body: JSON.stringify(authority.issue(CLIENT_ID)) }, now);
   if (grant !== undefined)
-    await store.update(
-      EXAMPLE,
-      afterGrant(token, grant, { from: now, until: now }, threshold),
-      token.version,
-    );
+    await store.update(token, afterGrant(token, grant, { from: now, until: now }, threshold));
 }

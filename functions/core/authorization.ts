@@ -152,7 +152,7 @@ async function storeGrant(
         );
       const changes = changesFor(current);
       if (isDone(current, token, changes)) return;
-      if ((await store.update(token.name, changes, current.version)) !== undefined) return;
+      if ((await store.update(current, { ...store.toSeal(current), ...changes })) !== undefined) return;
       current = await store.read(token.name);
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
@@ -178,5 +178,5 @@ function isDone(current: StoredToken, before: StoredToken, changes: Changes): bo
   return accessToken === changes.accessToken || (otherGrant && lastRefresh > (changes.lastRefresh ?? 0));
 }
 
-const sameClient = ({ snapshot: one }: StoredToken, { snapshot: other }: StoredToken) =>
-  one.fields.clientId === other.fields.clientId && one.fields.clientSecret === other.fields.clientSecret;
+const sameClient = ({ document: one }: StoredToken, { document: other }: StoredToken) =>
+  one.clientId === other.clientId && one.clientSecret === other.clientSecret;

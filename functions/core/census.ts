@@ -49,7 +49,7 @@ export async function census(counter: Counter): Promise<Census> {
  * False: nothing was to do, or somebody else wrote the document meanwhile.
  */
 export async function adopt(token: StoredToken, now: number, counter: Counter): Promise<boolean> {
-  const { document, name, version, inputs, snapshot } = token;
+  const { document, name, inputs, snapshot } = token;
   const { refreshToken, refreshAt, failure } = document;
   // Typed by hand as text or as a timestamp it can be read, but no query for numbers finds it.
   const indexed = typeof snapshot.fields.refreshAt === "number";
@@ -57,7 +57,7 @@ export async function adopt(token: StoredToken, now: number, counter: Counter): 
   if (refreshToken === undefined || document.static || (indexed && !edited)) return false;
   const urgent = edited || lifeOf(document, now) === 0 || isLastDay(document, now);
   const at = urgent ? now : scheduleOf(name, document, now, counter.threshold);
-  if ((await counter.store.update(name, { refreshAt: at }, version)) === undefined) return false;
+  if ((await counter.store.update(token, { refreshAt: at })) === undefined) return false;
   counter.log("census.adopted", { token: name });
   return true;
 }

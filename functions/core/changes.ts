@@ -1,6 +1,6 @@
-import type { Changes, Failure, TokenDocument } from "./document.ts";
+import type { Changes, NewFailure, TokenDocument } from "./document.ts";
 import { type Grant, ownerOf, type Refusal } from "./grant.ts";
-import { inputsOf, type StoredToken } from "./store.ts";
+import type { StoredToken } from "./store.ts";
 import { backoffOf, LONGEST_RETRY_AFTER, lifetimeOf, SECOND, scheduleOf, UNCHANGED_CODE } from "./time.ts";
 
 /** Two answers for the same token differ by a rounded second and the request's way; more is new life. */
@@ -25,12 +25,7 @@ export function afterGrant(token: StoredToken, grant: Grant, asked: Asked, thres
     grant.accessToken === document.accessToken &&
     (changes.accessExpires ?? 0) <= (document.accessExpires ?? 0) + SAME_EXPIRY;
   const failure = unchanged
-    ? streak(
-        document.failure,
-        { code: UNCHANGED_CODE, permanent: false },
-        asked.until,
-        inputsAfter(token, changes),
-      )
+    ? streak(token, { code: UNCHANGED_CODE, permanent: false }, asked.until)
     : undefined;
   const scheduled = scheduleOf(name, next, asked.until, threshold);
   const notNow = backoffOf(name, failure ?? { count: 1, permanent: false, code: "" }, lifetimeOf(next));
@@ -41,11 +36,11 @@ export function afterGrant(token: StoredToken, grant: Grant, asked: Asked, thres
 
 /** What a refusal changes in the document: the failure, and when to try again. No token is ever touched by it. */
 export function afterRefusal(token: StoredToken, refusal: Refusal, now: number): Changes {
-  const { name, document, inputs } = token;
+  const { name, document } = token;
   const { retryAfter } = refusal;
   const notBefore =
     retryAfter === undefined ? {} : { notBefore: now + Math.min(retryAfter, LONGEST_RETRY_AFTER) };
-  const failure = { ...streak(document.failure, refusal, now, inputs), ...notBefore };
+  const failure = { ...streak(token, refusal, now), ...notBefore };
   const wait = backoffOf(name, failure, lifetimeOf(document), retryAfter);
   return { failure, refreshAt: now + Math.round(wait), lease: undefined };
 }
@@ -72,21 +67,17 @@ function grantedFields(document: TokenDocument, grant: Grant, from: number): Cha
 
 /** The failures in a row: one of another kind, or with other credentials, begins a new row. */
 function streak(
-  before: Failure | undefined,
+  { document: { failure: before }, inputs }: StoredToken,
   { code, permanent }: Pick<Refusal, "code" | "permanent">,
   at: number,
-  inputs: string,
-): Failure {
+): NewFailure {
   const kind = (failure: { code: string; permanent: boolean }) =>
     `${failure.permanent} ${failure.code === UNCHANGED_CODE}`;
   const sameInputs = before?.inputs === inputs || code === UNCHANGED_CODE;
   const goesOn = before !== undefined && sameInputs && kind(before) === kind({ code, permanent });
   const { count, since } = goesOn ? before : { count: 0, since: at };
-  return { count: count + 1, code, since, at, permanent, inputs };
+  return { count: count + 1, code, since, at, permanent };
 }
-
-const inputsAfter = (token: StoredToken, changes: Changes) =>
-  inputsOf({ ...token.snapshot.fields, ...changes });
 
 /** The document as it will be. */
 export function merged(document: TokenDocument, changes: Changes): TokenDocument {

@@ -54,8 +54,12 @@ export interface Failure {
   notBefore?: number;
 }
 
-/** Fields to set; `undefined` deletes the field. */
-export type Changes = { [K in keyof TokenDocument]?: TokenDocument[K] | undefined };
+/** Fields to set; `undefined` deletes the field. Whose credentials a failure is about, the store knows. */
+export type Changes = {
+  [K in keyof TokenDocument]?: (K extends "failure" ? NewFailure : TokenDocument[K]) | undefined;
+};
+
+export type NewFailure = Omit<Failure, "inputs">;
 
 /** What a store holds, as it came out of it. */
 export type RawFields = Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@ import type { Changes, Lease } from "./document.ts";
 import { judge, RATE_LIMITED, type RefreshRequest, type TokenEndpoint, type Verdict } from "./grant.ts";
 import type { Log } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
-import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
+import { type StoredToken, StoreUnavailable, sameCredentials, type TokenStore } from "./store.ts";
 import { type AskByHash, askFor, type Decision, decide, LEASE_TIME, LONGEST_RETRY_AFTER } from "./time.ts";
 
 export interface Refresher {
@@ -71,7 +71,7 @@ export async function refresh(
   const changes = verdict.grant
     ? afterGrant(token, verdict.grant, asked, threshold)
     : afterRefusal(token, verdict.refusal, asked.until);
-  const saved = await save(claim, changes, store, runtime);
+  const saved = await save(claim, { ...store.toSeal(token), ...changes }, store, runtime);
   return report(name, saved, changes, verdict, log);
 }
 
@@ -119,7 +119,7 @@ async function claimLease(
     if (isHeld(refresher)) return { outcome: "held", until: hold.until };
     const lease: Lease = { id, expires: now + LEASE_TIME };
     try {
-      const version = await store.update(name, { lease }, token.version);
+      const version = await store.update(token, { lease });
       if (version !== undefined) return { token, lease, version };
       unanswered = undefined;
     } catch (error) {
@@ -140,7 +140,7 @@ async function passOver(
   const { refreshToken } = token.document;
   // Without anything to refresh it would come up in every sweep for ever (somebody edited it by hand).
   if (token.snapshot.fields.refreshAt !== undefined && (refreshToken === undefined || token.document.static))
-    await store.update(token.name, { refreshAt: undefined }, token.version);
+    await store.update(token, { refreshAt: undefined });
   switch (decision.act) {
     case "answer":
       return { outcome: "fresh" };
@@ -178,23 +178,22 @@ function credentialsOf({ document, mistyped }: StoredToken): RefreshRequest | { 
  */
 async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: Runtime): Promise<Saved> {
   const { token, lease } = claim;
-  let version: string | undefined = claim.version;
+  let over: StoredToken | undefined = { ...token, version: claim.version };
   for (;;) {
     try {
-      if (version !== undefined && (await store.update(token.name, changes, version)) !== undefined)
-        return "saved";
+      if (over !== undefined && (await store.update(over, changes)) !== undefined) return "saved";
       const current = await store.read(token.name);
       if (current?.document.lease?.id !== lease.id) return isThere(changes, current) ? "saved" : "discarded";
-      if (current.inputs !== token.inputs) {
-        await store.update(token.name, { lease: undefined }, current.version);
+      if (!sameCredentials(current, token)) {
+        await store.update(current, { lease: undefined });
         return "discarded";
       }
-      version = current.version;
+      over = current;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       if (runtime.now() + token.ahead + SAVE_PAUSE >= lease.expires) return "unsaved";
       // The write may have landed: look before writing again.
-      version = undefined;
+      over = undefined;
       await runtime.sleep(SAVE_PAUSE);
     }
   }

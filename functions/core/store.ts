@@ -1,5 +1,6 @@
 import { type Changes, parseDocument, type RawFields, type TokenDocument } from "./document.ts";
 import { sha256 } from "./hash.ts";
+import { isSealed, type Opened, openFields, SEALED_FIELDS, sealFields, unsealed } from "./seal.ts";
 import type { Judged } from "./time.ts";
 
 /** The collections of the store, each a set of documents by id. */
@@ -67,6 +68,8 @@ export interface StoredToken extends Judged {
   document: TokenDocument;
   /** Fields of a wrong kind: absent from `document`. */
   mistyped: string[];
+  /** Sealed fields that can't be opened, each with the reason: absent from `document`. A reader without keys opens none. */
+  unopened: Readonly<Record<string, string>>;
   version: string;
   /** ms, the store's clock, as the one below. */
   writtenAt: number;
@@ -87,8 +90,13 @@ export interface TokenReader {
 export interface TokenStore extends TokenReader {
   /** False where a token of this name exists. */
   create(name: string, document: TokenDocument): Promise<boolean>;
-  /** The new version, or `undefined` where the document has moved since `version`: nothing was written. */
-  update(name: string, changes: Changes, version: string): Promise<string | undefined>;
+  /**
+   * Writes over the token as it was read; a failure is noted with the credentials that stand beside it. The new version,
+   * or `undefined` where the document has moved since: nothing was written.
+   */
+  update(token: StoredToken, changes: Changes): Promise<string | undefined>;
+  /** What is stored plain and ought to be sealed: to be written along with the next changes. */
+  toSeal(token: StoredToken): Changes;
   remove(name: string): Promise<boolean>;
   /** Tokens with `refreshAt ≤ until`, the longest overdue first. */
   due(until: number, limit: number, after?: StoredToken): Promise<StoredToken[]>;
@@ -103,19 +111,36 @@ export interface TokenStore extends TokenReader {
 export const tokenReader = (documents: DocumentReader, now: () => number): TokenReader => ({
   async read(name) {
     const snapshot = await documents.read("tokens", name);
-    return snapshot && tokenOf(snapshot, now());
+    return snapshot && tokenOf(snapshot, { fields: snapshot.fields, unopened: {} }, now());
   },
 });
 
 /** `now` is this machine's clock, in ms. */
-export function tokenStore(documents: DocumentStore, now: () => number): TokenStore {
-  const tokensOf = (snapshots: Snapshot[]) => snapshots.map((snapshot) => tokenOf(snapshot, now()));
+export function tokenStore(documents: DocumentStore, now: () => number, sealer = unsealed): TokenStore {
+  const open = async (snapshot: Snapshot) => {
+    // Before anything is opened: the store's clock was read just now.
+    const readAt = now();
+    return tokenOf(snapshot, await openFields(snapshot.id, snapshot.fields, sealer), readAt);
+  };
+  const tokensOf = (snapshots: Snapshot[]) => Promise.all(snapshots.map(open));
   const due = (until: number): UpTo => ({ collection: "tokens", field: "refreshAt", until });
   return {
-    ...tokenReader(documents, now),
     documents,
-    create: async (name, document) => (await documents.create("tokens", name, { ...document })) !== undefined,
-    update: (name, changes, version) => documents.update("tokens", name, { ...changes }, version),
+    async read(name) {
+      const snapshot = await documents.read("tokens", name);
+      return snapshot && open(snapshot);
+    },
+    async create(name, document) {
+      const fields = await sealFields(name, { ...document }, sealer);
+      return (await documents.create("tokens", name, fields)) !== undefined;
+    },
+    async update(token, changes) {
+      const fields = await sealFields(token.name, { ...changes }, sealer);
+      const inputs = inputsOf({ ...token.snapshot.fields, ...fields });
+      const failure = changes.failure && { failure: { ...changes.failure, inputs } };
+      return documents.update("tokens", token.name, { ...fields, ...failure }, token.version);
+    },
+    toSeal: ({ snapshot, document }) => (sealer.seals ? plainOnes(snapshot.fields, document) : {}),
     remove: (name) => documents.remove("tokens", name),
     due: async (until, limit, after) => tokensOf(await documents.upTo(due(until), limit, after?.snapshot)),
     countDue: (until, after) => documents.count(due(until), after?.snapshot),
@@ -123,7 +148,7 @@ export function tokenStore(documents: DocumentStore, now: () => number): TokenSt
       let after: string | undefined;
       for (;;) {
         const page: Snapshot[] = await documents.list("tokens", limit, after);
-        if (page.length > 0) yield tokensOf(page);
+        if (page.length > 0) yield await tokensOf(page);
         if (page.length < limit) return;
         after = page.at(-1)?.id;
       }
@@ -131,10 +156,36 @@ export function tokenStore(documents: DocumentStore, now: () => number): TokenSt
   };
 }
 
-function tokenOf(snapshot: Snapshot, now: number): StoredToken {
-  const { id: name, fields, version, readAt, writtenAt } = snapshot;
-  const ahead = readAt - now;
-  return { name, ...parseDocument(fields), inputs: inputsOf(fields), version, ahead, writtenAt, snapshot };
+function tokenOf(snapshot: Snapshot, { fields, unopened }: Opened, now: number): StoredToken {
+  const { id: name, version, readAt, writtenAt } = snapshot;
+  const inputs = inputsOf(snapshot.fields);
+  return {
+    name,
+    ...parseDocument(fields),
+    unopened,
+    inputs,
+    version,
+    ahead: readAt - now,
+    writtenAt,
+    snapshot,
+  };
+}
+
+function plainOnes(stored: RawFields, document: TokenDocument): Changes {
+  const plain = SEALED_FIELDS.filter((field) => !isSealed(String(stored[field] ?? "")));
+  return Object.fromEntries(
+    plain.flatMap((field) => (document[field] === undefined ? [] : [[field, document[field]]])),
+  );
+}
+
+/** The same credentials, however they are stored. Where some can't be read, only the very same text is. */
+export function sameCredentials(one: StoredToken, other: StoredToken): boolean {
+  if (one.inputs === other.inputs) return true;
+  const readable = [one, other].every(
+    ({ unopened, mistyped }) => Object.keys(unopened).length === 0 && mistyped.length === 0,
+  );
+  const fields = ["clientId", "clientSecret", "refreshToken"] as const;
+  return readable && fields.every((field) => one.document[field] === other.document[field]);
 }
 
 /** Hash of the credentials as they are stored: another one means that somebody changed them. */

@@ -31,7 +31,7 @@ export async function edit(
 ): Promise<StoredToken> {
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const token = await findToken(name, store);
-    const written = await store.update(name, changesFor(token), token.version);
+    const written = await store.update(token, changesFor(token));
     if (written !== undefined) return findToken(name, store);
   }
   throw new CommandError(`token "${name}" kept changing under this command: try it again`);

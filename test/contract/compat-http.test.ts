@@ -141,8 +141,7 @@ describe("setup", () => {
     const init = await served.setup("/init?name=flow", withPassphrase);
     expect([init.status, init.body]).toEqual([200, { status: "200", message: "Token document initialized" }]);
     expect(init.headers["access-control-allow-origin"]).toBe("*");
-    const token = await served.store.read("flow");
-    await served.store.update("flow", SETTINGS, token?.version ?? "");
+    await served.edit("flow", SETTINGS);
     const back = await served.setup(await served.plainConsent("flow"));
     expect([back.status, back.body]).toEqual([
       200,

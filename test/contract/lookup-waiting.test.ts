@@ -116,9 +116,8 @@ describe("nothing valid is held", () => {
     const granted = served.sandbox.authority.issue("C-served");
     served.secrets.add(granted.access_token);
     setTimeout(async () => {
-      const token = await served.store.read("dead");
       const fields = { accessToken: granted.access_token, accessExpires: START + 60_000, lease: undefined };
-      await served.store.update("dead", fields, token?.version ?? "");
+      await served.edit("dead", fields);
     }, 20);
     const answer = await served.settle(read);
     expect(answer.status).toBe(200);
@@ -180,9 +179,8 @@ describe("409: only a person can help", () => {
     await given();
     await served.hold("dead", 0, { clientSecret: "canary-mistyped-secret" });
     expectProblem(await served.settle(served.ask("/?name=dead")), 409, /invalid_client/);
-    const token = await served.store.read("dead");
     const { clientSecret } = served.sandbox.authority.client("C-served") ?? {};
-    await served.store.update("dead", { clientSecret }, token?.version ?? "");
+    await served.edit("dead", { clientSecret });
     expect((await served.settle(served.ask("/?name=dead"))).status).toBe(200);
   });
 

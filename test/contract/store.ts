@@ -3,6 +3,7 @@ import type { RawFields } from "../../functions/core/document.ts";
 import {
   type DocumentStore,
   type Snapshot,
+  type StoredToken,
   type TokenStore,
   tokenStore,
 } from "../../functions/core/store.ts";
@@ -50,6 +51,12 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
 
     async function there(id: string): Promise<Snapshot> {
       const found = await documents.read("tokens", id);
+      if (found === undefined) throw new Error(`${id} is not there`);
+      return found;
+    }
+
+    async function tokenThere(id: string): Promise<StoredToken> {
+      const found = await tokens.read(id);
       if (found === undefined) throw new Error(`${id} is not there`);
       return found;
     }
@@ -210,11 +217,11 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         const id = fresh();
         expect(await tokens.create(id, { clientId: "a", lease: { id: "l", expires: 1 } })).toBe(true);
         expect(await tokens.create(id, { clientId: "b" })).toBe(false);
-        const token = await tokens.read(id);
-        const version = await tokens.update(id, { clientId: "b", lease: undefined }, token?.version ?? "");
+        const token = await tokenThere(id);
+        const version = await tokens.update(token, { clientId: "b", lease: undefined });
         expect(await tokens.read(id)).toMatchObject({ name: id, document: { clientId: "b" }, version });
         expect((await tokens.read(id))?.document.lease).toBeUndefined();
-        expect(await tokens.update(id, { clientId: "c" }, token?.version ?? "")).toBeUndefined();
+        expect(await tokens.update(token, { clientId: "c" })).toBeUndefined();
         expect(await tokens.remove(id)).toBe(true);
         expect(await tokens.remove(id)).toBe(false);
       });
@@ -222,28 +229,41 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
       test("changed credentials change the hash of the inputs; another field does not", async () => {
         const id = fresh();
         await tokens.create(id, { clientId: "a", clientSecret: "b", refreshToken: "c" });
-        const first = await tokens.read(id);
-        await tokens.update(id, { scope: "s" }, first?.version ?? "");
-        const second = await tokens.read(id);
-        expect(second?.inputs).toBe(first?.inputs);
-        await tokens.update(id, { clientSecret: "d" }, second?.version ?? "");
-        expect((await tokens.read(id))?.inputs).not.toBe(first?.inputs);
+        const first = await tokenThere(id);
+        await tokens.update(first, { scope: "s" });
+        const second = await tokenThere(id);
+        expect(second.inputs).toBe(first.inputs);
+        await tokens.update(second, { clientSecret: "d" });
+        expect((await tokenThere(id)).inputs).not.toBe(first.inputs);
+      });
+
+      test("a failure is noted with the credentials that stand beside it", async () => {
+        const id = fresh();
+        await tokens.create(id, { clientId: "a", clientSecret: "b", refreshToken: "c" });
+        const failure = { count: 1, code: "unchanged", since: 1, at: 1, permanent: false };
+        const token = await tokenThere(id);
+        await tokens.update(token, { failure });
+        expect((await tokenThere(id)).document.failure).toEqual({ ...failure, inputs: token.inputs });
+        await tokens.update(await tokenThere(id), { failure, refreshToken: "d" });
+        const rotated = await tokenThere(id);
+        expect(rotated.document.failure?.inputs).toBe(rotated.inputs);
+        expect(rotated.inputs).not.toBe(token.inputs);
       });
 
       test("fifteen claimers of one lease: exactly one wins, every round", async () => {
         const { id } = await made({ clientId: "a" });
         for (const _ of range(5)) {
-          const { version } = await there(id);
+          const token = await tokenThere(id);
           const won = await Promise.all(
             range(15).map((by) =>
-              tokens.update(id, { lease: { id: `${version} ${by}`, expires: 1 } }, version),
+              tokens.update(token, { lease: { id: `${token.version} ${by}`, expires: 1 } }),
             ),
           );
           const winners = won.flatMap((now, by) => (now === undefined ? [] : [{ now, by }]));
           expect(winners).toHaveLength(1);
           expect(await there(id)).toMatchObject({
             version: winners[0]?.now,
-            fields: { lease: { id: `${version} ${winners[0]?.by}` } },
+            fields: { lease: { id: `${token.version} ${winners[0]?.by}` } },
           });
         }
       });

@@ -133,9 +133,9 @@ describe("3,000 tokens are due: one sweep", () => {
     const order: string[] = [];
     const { store } = counting();
     const { endpoint } = granting();
-    const update: TokenStore["update"] = (name, changes, version) => {
-      if (changes.lease !== undefined) order.push(name);
-      return store.update(name, changes, version);
+    const update: TokenStore["update"] = (token, changes) => {
+      if (changes.lease !== undefined) order.push(token.name);
+      return store.update(token, changes);
     };
     await sweep(sweeperOf({ ...store, update }, endpoint, { concurrency: 1 }));
     expect(order).toEqual(range(1200).map(numbered));

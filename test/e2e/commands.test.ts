@@ -182,7 +182,12 @@ test("adding a token that exists needs --replace, and changes only what is given
   const before = await store.read("twice");
   const failure = { count: 1, code: "x", since: 1, at: 1, permanent: true, inputs: "" };
   const lease = { id: "x", expires: Date.now() + 9000 };
-  await store.update("twice", { refreshToken: "r", failure, lease }, before?.version ?? "");
+  await store.documents.update(
+    "tokens",
+    "twice",
+    { refreshToken: "r", failure, lease },
+    before?.version ?? "",
+  );
   await well("add twice --replace --json", "canary-new-secret");
   canaries.add("canary-new-secret");
   const { document } = (await store.read("twice")) ?? {};

@@ -15,7 +15,7 @@ import { webexEndpoint } from "../../functions/adapters/webex.ts";
 import type { AskRefresher } from "../../functions/core/asker.ts";
 import { startAuthorization } from "../../functions/core/authorization.ts";
 import { sampleProblem } from "../../functions/core/compat.ts";
-import type { TokenDocument } from "../../functions/core/document.ts";
+import type { RawFields, TokenDocument } from "../../functions/core/document.ts";
 import type { EndpointAnswer, TokenEndpoint } from "../../functions/core/grant.ts";
 import { makeLookup } from "../../functions/core/lookup.ts";
 import { makeRefresher } from "../../functions/core/refresher.ts";
@@ -294,6 +294,12 @@ export async function startServed(options: ServedOptions = {}) {
       };
       await documents.create("tokens", name, document);
       return document;
+    },
+    /** A write from elsewhere: a person in the console, the command line. */
+    async edit(name: string, fields: RawFields): Promise<void> {
+      const found = await documents.read("tokens", name);
+      const written = found && (await documents.update("tokens", name, fields, found.version));
+      if (written === undefined) throw new Error(`token "${name}" could not be edited`);
     },
     /** The document as it is now. */
     async document(name: string): Promise<TokenDocument> {

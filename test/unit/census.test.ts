@@ -141,7 +141,16 @@ describe("what a person is told", () => {
 function stored(fields: RawFields, name = "acme"): StoredToken {
   const snapshot = { id: name, fields, version: "1", readAt: NOW, writtenAt: NOW };
   const parsed = parseDocument(fields);
-  return { name, ...parsed, inputs: inputsOf(fields), version: "1", ahead: 0, writtenAt: NOW, snapshot };
+  return {
+    name,
+    ...parsed,
+    unopened: {},
+    inputs: inputsOf(fields),
+    version: "1",
+    ahead: 0,
+    writtenAt: NOW,
+    snapshot,
+  };
 }
 
 /** As much of a token store as a census touches; `status` is remembered, tokens are those given. */
@@ -167,7 +176,7 @@ function counting(pages: StoredToken[][], broken: { after: number }) {
         return "1";
       },
     },
-    update: async (name: string, changes: object) => {
+    update: async ({ name }: StoredToken, changes: object) => {
       updates.push({ name, ...changes });
       return "2";
     },

@@ -15,7 +15,7 @@ const FIELDS = ["clientSecret", "refreshToken", "accessToken"] as const;
 
 function stored(fields: RawFields): StoredToken {
   const snapshot = { id: "sales", fields, version: "1", readAt: NOW, writtenAt: NOW };
-  const shared = { version: "1", ahead: 0, writtenAt: NOW, snapshot };
+  const shared = { version: "1", unopened: {}, ahead: 0, writtenAt: NOW, snapshot };
   return { name: "sales", ...parseDocument(fields), inputs: inputsOf(fields), ...shared };
 }
 

@@ -36,7 +36,17 @@ function token(more: TokenDocument = {}, ahead = 0): StoredToken {
   const now = clock.now() + ahead;
   const document = { ...WELL, accessExpires: now + 11 * HOUR, refreshAt: now + 8 * HOUR, ...more };
   const snapshot = { id: "flow", fields: {}, version: "1", readAt: now, writtenAt: now };
-  return { name: "flow", document, inputs: "", mistyped: [], version: "1", ahead, writtenAt: now, snapshot };
+  return {
+    name: "flow",
+    document,
+    inputs: "",
+    mistyped: [],
+    unopened: {},
+    version: "1",
+    ahead,
+    writtenAt: now,
+    snapshot,
+  };
 }
 
 const named = (accessToken: string) => token({ accessToken });
