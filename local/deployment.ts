@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import {
+  MISSING,
   readSettings,
+  type Settings,
   SettingsError,
   type SettingsWith,
   type StoreSettings,
@@ -11,6 +13,7 @@ import { openFile } from "../functions/adapters/places.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
 import { placeFor, type RunningService, runningAt } from "./place.ts";
+import { keysBeside, sealingHere } from "./sealing.ts";
 
 /** Where the command line finds the tokens, and whom it asks to refresh them. */
 export interface Deployment {
@@ -22,6 +25,12 @@ export interface Deployment {
   redirectUri: string | undefined;
   /** ms: upper bound of the threshold. */
   threshold: number;
+  /** As in `Settings`; `undefined`: it has to be said before secrets are written. */
+  sealing: Settings["sealing"];
+  /** Where the sealing keys are, or would be. `undefined`: nothing says so. */
+  sealKeys: string | undefined;
+  /** Throws `SettingsError` where `sealing` is `undefined`. */
+  requireSealing(): void;
   /** Base address of Webex or its sandbox. Throws `SettingsError` where the sandbox's tokens would go to Webex. */
   webexUrl(): string;
   /** `create`: a store file that is not there is made. Throws `SettingsError`; what it gives must be closed. */
@@ -40,12 +49,18 @@ export function findDeployment(env: Environment, live: boolean): Deployment {
   const store = settings.store ?? storeHere(live);
   const service = services.find((running) => worksOn(running, store));
   const sandboxOnly = store.kind === "sqlite" && sameFile(store.file, placeFor("sandbox").store);
+  const sealing = sealingHere(settings, store, service);
   const base = settings.publicUrl ?? service?.url;
   return {
     where: whereText(store, service),
     service,
     redirectUri: base && `${base}/callback`,
     threshold: settings.threshold,
+    sealing,
+    sealKeys: typeof sealing === "object" ? sealing.keys : keysBeside(store),
+    requireSealing() {
+      if (sealing === undefined) throw new SettingsError(MISSING.sealing);
+    },
     webexUrl() {
       if (service !== undefined) return service.webexUrl;
       if (sandboxOnly) throw new SettingsError(NO_SANDBOX);

@@ -1,15 +1,21 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { readSettings, type Settings, type SettingsWith } from "../functions/adapters/env.ts";
+import {
+  MISSING,
+  readSettings,
+  type Settings,
+  type SettingsWith,
+  type StoreSettings,
+} from "../functions/adapters/env.ts";
 import { metadataServer } from "../functions/adapters/metadata.ts";
-import { openStore } from "../functions/adapters/open-store.ts";
+import { openTokens } from "../functions/adapters/open-tokens.ts";
 import { openPassphrases } from "../functions/adapters/passphrases.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
-import { type TokenStore, tokenStore } from "../functions/core/store.ts";
 import { EXAMPLE, prepareExample } from "./example.ts";
 import { narrator } from "./narrate.ts";
 import { announce, type Place, placeFor, runningAt, withdraw } from "./place.ts";
 import { createSandbox, type Sandbox } from "./sandbox/server.ts";
+import { sealingHere } from "./sealing.ts";
 import { freer, startService } from "./service.ts";
 
 const log = narrator((line) => process.stdout.write(line));
@@ -44,7 +50,11 @@ async function start(live: boolean): Promise<void> {
   makeFolder(place.folder);
   const settings = settingsFor(place, readSettings(process.env, []));
   const passphrase = settings.passphrase ?? { file: ownPassphrase(place.passphrase) };
-  const store = await openTokens(settings);
+  const store = await openTokens({
+    settings,
+    metadata: metadataServer(settings.metadataHost, runtime.now),
+    log,
+  });
   const sandbox = live ? undefined : await startSandbox(place, settings.port + 1);
   const url = live ? (settings.publicUrl ?? local(settings.port)) : local(settings.port);
   const webexUrl = sandbox === undefined ? settings.webexUrl : `${local(settings.port + 1)}/v1`;
@@ -57,7 +67,15 @@ async function start(live: boolean): Promise<void> {
 
   const sandboxUrl = sandbox && local(settings.port + 1);
   const file = settings.store?.kind === "sqlite" ? settings.store.file : "";
-  announce(place, { pid: process.pid, url, webexUrl, store: file, ...(sandboxUrl && { sandboxUrl }) });
+  const { sealing } = settings;
+  announce(place, {
+    pid: process.pid,
+    url,
+    webexUrl,
+    store: file,
+    ...(sandboxUrl && { sandboxUrl }),
+    ...(sealing !== "off" && { sealKeys: sealing.keys }),
+  });
   onEnd(async () => {
     withdraw(place);
     await service.close();
@@ -81,16 +99,13 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** Sandbox tokens never go into a real project, whatever the shell's environment names. */
-function settingsFor(place: Place, settings: Settings): SettingsWith<"store"> {
-  const { store } = settings;
-  const mayHold = store?.kind === "sqlite" || place.mode === "live" || store?.emulator !== undefined;
-  if (store !== undefined && mayHold) return { ...settings, store };
-  return { ...settings, store: { kind: "sqlite", file: place.store } };
-}
-
-async function openTokens(settings: SettingsWith<"store">): Promise<TokenStore> {
-  const metadata = metadataServer(settings.metadataHost, runtime.now);
-  return tokenStore(await openStore({ settings, metadata }), runtime.now);
+function settingsFor(place: Place, settings: Settings): SettingsWith<"store" | "sealing"> {
+  const named = settings.store;
+  const mayHold = named?.kind === "sqlite" || place.mode === "live" || named?.emulator !== undefined;
+  const store: StoreSettings = named !== undefined && mayHold ? named : { kind: "sqlite", file: place.store };
+  const sealing = sealingHere(settings, store);
+  if (sealing === undefined) throw new Error(MISSING.sealing);
+  return { ...settings, store, sealing };
 }
 
 function makeFolder(folder: string): void {

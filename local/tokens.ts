@@ -6,15 +6,17 @@ import { authorize } from "./commands/authorize.ts";
 import { type Context, examples } from "./commands/context.ts";
 import { explain } from "./commands/errors.ts";
 import { importToken } from "./commands/import.ts";
+import { keys } from "./commands/keys.ts";
 import { list } from "./commands/list.ts";
 import { refresh } from "./commands/refresh.ts";
 import { remove } from "./commands/remove.ts";
+import { reseal } from "./commands/reseal.ts";
 import { sandbox } from "./commands/sandbox.ts";
 import { show } from "./commands/show.ts";
 import { findDeployment } from "./deployment.ts";
 import { openTerminal } from "./terminal.ts";
 
-const COMMANDS = [add, importToken, authorize, list, show, refresh, remove, adopt, sandbox];
+const COMMANDS = [add, importToken, authorize, list, show, refresh, remove, adopt, keys, reseal, sandbox];
 
 const ending = new AbortController();
 const program = new Command("npm run tokens --")

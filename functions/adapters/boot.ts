@@ -1,5 +1,5 @@
 import { subscribe } from "node:diagnostics_channel";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Log } from "../core/log.ts";
 import { StoreUnavailable } from "../core/store.ts";
 import { type Needed, readSettings, SettingsError, type SettingsWith } from "./env.ts";
@@ -13,6 +13,8 @@ export interface Boot<N extends Needed = never> {
   settings: SettingsWith<N>;
   metadata: Metadata;
   log: Log;
+  /** Aborted when the platform ends this process: what is under way is finished, nothing new is begun. */
+  ending: AbortSignal;
 }
 
 /**
@@ -20,11 +22,14 @@ export interface Boot<N extends Needed = never> {
  * request. Where it can't start it says so in one line and ends the process; the platform then keeps the old revision.
  */
 export function boot<N extends Needed>(needed: readonly N[], make: Make<N>): Handler {
-  subscribe("http.server.request.start", (message) =>
-    disarm((message as { request: IncomingMessage }).request),
-  );
+  const ending = new AbortController();
+  subscribe("http.server.request.start", (message) => {
+    const { request, server } = message as { request: IncomingMessage; server: Server };
+    disarm(request);
+    endGently(server, ending);
+  });
   const log = jsonLog();
-  const handler = start(needed, make, log).catch((error: unknown): never => {
+  const handler = start(needed, make, log, ending.signal).catch((error: unknown): never => {
     const expected = error instanceof SettingsError || error instanceof StoreUnavailable;
     log("service.stopped", { reason: expected ? error.message : `unexpected: ${(error as Error).stack}` });
     // The framework has a listener that adds a stack trace to the sentence above.
@@ -55,10 +60,30 @@ function disarm(request: IncomingMessage): void {
   }
 }
 
+const served = new WeakSet<Server>();
+
+/**
+ * The framework ends the process in the middle of its requests when it is told to end. A server that has had one takes
+ * over: requests in flight are finished, then the process ends; the platform kills what takes longer than 10 s.
+ */
+function endGently(server: Server, ending: AbortController): void {
+  if (served.has(server)) return;
+  served.add(server);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.removeAllListeners(signal);
+    process.once(signal, () => {
+      ending.abort();
+      server.close(() => process.exit());
+      // Connections kept alive would hold it open when nobody asks any more.
+      setInterval(() => server.closeIdleConnections(), 50);
+    });
+  }
+}
+
 type Make<N extends Needed> = (boot: Boot<N>) => Promise<Handler>;
 
-async function start<N extends Needed>(needed: readonly N[], make: Make<N>, log: Log) {
+async function start<N extends Needed>(needed: readonly N[], make: Make<N>, log: Log, ending: AbortSignal) {
   const settings = readSettings(process.env, needed);
   const metadata = metadataServer(settings.metadataHost, runtime.now);
-  return make({ settings, metadata, log });
+  return make({ settings, metadata, log, ending });
 }

@@ -20,6 +20,11 @@ export interface Settings {
   sample: boolean;
   corsOrigins: readonly string[];
   legacySetup: boolean;
+  /**
+   * Where the sealing keys are: `projects/…/secrets/…`, or a file. "off": what lasts is stored as it is. `undefined`: the
+   * store is Firestore itself, and neither was said.
+   */
+  sealing: { keys: string } | "off" | undefined;
   port: number;
   /** Google Cloud's metadata server: host, and port where it is not 80. */
   metadataHost: string;
@@ -38,24 +43,28 @@ export class SettingsError extends Error {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a function can't do without. */
-export type Needed = "store" | "passphrase" | "refresherUrl";
+export type Needed = "store" | "passphrase" | "refresherUrl" | "sealing";
 
 /** Settings of a function that can't do without those: they are there. */
 export type SettingsWith<N extends Needed> = Settings & { [K in N]: NonNullable<Settings[K]> };
 
-const MISSING: Record<Needed, string> = {
+/** What is said of each where it is missing. */
+export const MISSING: Record<Needed, string> = {
   store:
     "no store is configured: set GOOGLE_CLOUD_PROJECT (Firestore), FIRESTORE_EMULATOR_HOST with GOOGLE_CLOUD_PROJECT (its emulator), or STORE to a file (SQLite)",
   passphrase: "TOKEN_PASSPHRASE or TOKEN_PASSPHRASE_FILE is missing",
   refresherUrl: "REFRESHER_URL is missing: the address of the refresher function",
+  sealing:
+    "SEAL_KEYS is missing: the secret that holds the sealing keys (SEALING=off stores secrets as they are)",
 };
 
 /** Reads the environment; nothing else reads it. Throws `SettingsError`. */
 export function readSettings<N extends Needed>(env: Environment, needed: readonly N[]): SettingsWith<N> {
   const read = reader(env);
   const onGoogleCloud = read.text("K_SERVICE") !== undefined;
+  const store = storeSettings(read, onGoogleCloud);
   const settings: Settings = {
-    store: storeSettings(read, onGoogleCloud),
+    store,
     onGoogleCloud,
     webexUrl: read.url("WEBEX_URL") ?? "https://webexapis.com/v1",
     passphrase: passphraseSettings(read),
@@ -68,6 +77,7 @@ export function readSettings<N extends Needed>(env: Environment, needed: readonl
     sample: read.oneOf("COMPAT", ["sample"]) === "sample",
     corsOrigins: read.origins("CORS_ORIGINS"),
     legacySetup: read.oneOf("LEGACY_SETUP", ["on", "off"]) !== "off",
+    sealing: sealingSettings(read, store),
     port: read.whole("PORT", 1, 65535) ?? 8080,
     metadataHost: read.text("GCE_METADATA_HOST") ?? "metadata.google.internal",
   };
@@ -95,6 +105,17 @@ function passphraseSettings(read: Reader): Settings["passphrase"] {
     read.problems.push("TOKEN_PASSPHRASE and TOKEN_PASSPHRASE_FILE are both set: set one");
   if (file !== undefined) return { file };
   return text === undefined ? undefined : { text };
+}
+
+/** In Firestore itself nothing is stored plain unless somebody says so. */
+function sealingSettings(read: Reader, store: StoreSettings | undefined): Settings["sealing"] {
+  const keys = read.text("SEAL_KEYS");
+  const said = read.oneOf("SEALING", ["on", "off"]);
+  if (keys !== undefined && said === "off")
+    read.problems.push("SEAL_KEYS is set and SEALING is off: set one of them");
+  if (keys !== undefined) return { keys };
+  const shared = store?.kind === "firestore" && store.emulator === undefined;
+  return said === "off" || (said === undefined && !shared) ? "off" : undefined;
 }
 
 type Reader = ReturnType<typeof reader>;

@@ -4,7 +4,10 @@ import { SettingsError } from "./env.ts";
 import { openFile, projectOf } from "./places.ts";
 
 /** Opens the store for reading and writing. Off Google Cloud it is tried at once: credentials may be missing. */
-export async function openStore({ settings, metadata }: Omit<Boot<"store">, "log">): Promise<DocumentStore> {
+export async function openStore({
+  settings,
+  metadata,
+}: Pick<Boot<"store">, "settings" | "metadata">): Promise<DocumentStore> {
   const { store: where, onGoogleCloud } = settings;
   if (where.kind === "sqlite") return openFile(where.file);
   const project = await projectOf(where.project, metadata);

@@ -101,8 +101,11 @@ async function exchange(code: string, consent: Consent, authorizer: Authorizer):
 
 type Settings = Required<Pick<TokenDocument, "clientId" | "clientSecret" | "redirectUri">>;
 
-function settingsOf({ name, document, mistyped }: StoredToken): Settings {
+function settingsOf({ name, document, mistyped, unopened }: StoredToken): Settings {
   const { clientId, clientSecret, redirectUri } = document;
+  const sealed = unopened.clientSecret;
+  if (sealed !== undefined)
+    throw new Problem("settings_missing", `token "${name}" can't be authorized: its clientSecret: ${sealed}`);
   if (clientId !== undefined && clientSecret !== undefined && redirectUri !== undefined)
     return { clientId, clientSecret, redirectUri };
   const fields = Object.entries({ clientId, clientSecret, redirectUri });

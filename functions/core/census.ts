@@ -35,6 +35,8 @@ export async function census(counter: Counter): Promise<Census> {
       states[stateOf(token, now)]++;
       if (await adopt(token, now, counter)) adopted++;
       for (const field of token.mistyped) log("token.mistyped", { token: token.name, field });
+      for (const [field, reason] of Object.entries(token.unopened))
+        log("token.unopened", { token: token.name, field, reason });
       forecast(token, now, before, counter);
     }
   }

@@ -18,6 +18,8 @@ export const EVENTS = {
   "setup.initialized": "NOTICE",
   "setup.authorized": "NOTICE",
   "setup.refused": "WARNING",
+  "token.unopened": "ERROR",
+  "seal.keys_unreadable": "ERROR",
   "passphrase.weak": "WARNING",
   "passphrase.unreadable": "ERROR",
   "service.stopped": "CRITICAL",

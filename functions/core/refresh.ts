@@ -4,7 +4,15 @@ import { judge, RATE_LIMITED, type RefreshRequest, type TokenEndpoint, type Verd
 import type { Log } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
 import { type StoredToken, StoreUnavailable, sameCredentials, type TokenStore } from "./store.ts";
-import { type AskByHash, askFor, type Decision, decide, LEASE_TIME, LONGEST_RETRY_AFTER } from "./time.ts";
+import {
+  type AskByHash,
+  askFor,
+  type Decision,
+  decide,
+  LEASE_TIME,
+  LONGEST_RETRY_AFTER,
+  SECOND,
+} from "./time.ts";
 
 export interface Refresher {
   store: TokenStore;
@@ -13,7 +21,7 @@ export interface Refresher {
   log: Log;
   /** ms: upper bound of the threshold. */
   threshold: number;
-  /** Shared by all that this process refreshes: nobody asks Webex before `until` (ms), because it said so (429). */
+  /** Shared by all that this process refreshes: it asks Webex nothing before `until` (ms): Webex said so (429), or it ends. */
   hold: { until: number };
 }
 
@@ -25,7 +33,7 @@ export type Outcome =
   /** Nothing to do. */
   | { outcome: "fresh" }
   | { outcome: "deferred"; until: number }
-  /** Webex asked this process to ask nothing at all for a while (429). */
+  /** This process asks nothing at all for a while: Webex said so (429), or it is ending. */
   | { outcome: "held"; until: number }
   /** Somebody else is refreshing it. */
   | { outcome: "leased"; until: number }
@@ -40,6 +48,14 @@ export type Outcome =
 export function isHeld({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): boolean {
   const left = hold.until - runtime.now();
   return left > 0 && left <= LONGEST_RETRY_AFTER;
+}
+
+/** How long a process that was told to end may take. */
+const ENDING_TIME = 10 * SECOND;
+
+/** Begins no refresh any more; what is under way goes on. */
+export function rest({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): void {
+  hold.until = Math.max(hold.until, runtime.now() + ENDING_TIME);
 }
 
 /** How often a claim that lost a race is tried anew before the winner is believed. */
@@ -156,15 +172,24 @@ async function passOver(
 }
 
 async function askWebex(token: StoredToken, patient: boolean, refresher: Refresher): Promise<Verdict> {
+  for (const [field, reason] of Object.entries(token.unopened))
+    refresher.log("token.unopened", { token: token.name, field, reason });
   const credentials = credentialsOf(token);
-  if ("missing" in credentials) return { refusal: { code: credentials.missing, permanent: true } };
+  if ("lacking" in credentials)
+    return { refusal: { code: credentials.lacking, permanent: credentials.permanent } };
   return judge(await refresher.endpoint.refresh(credentials, patient), refresher.runtime.now());
 }
 
-function credentialsOf({ document, mistyped }: StoredToken): RefreshRequest | { missing: string } {
+type Lack = { lacking: string; permanent: boolean };
+
+function credentialsOf({ document, mistyped, unopened }: StoredToken): RefreshRequest | Lack {
   const { clientId, clientSecret, refreshToken } = document;
-  const lack = (field: string) => ({
-    missing: `${mistyped.includes(field) ? "mistyped" : "missing"}_${field}`,
+  const [sealed] = Object.keys(unopened);
+  // It is the keys that are wrong: with the right ones all is well again.
+  if (sealed !== undefined) return { lacking: `unopened_${sealed}`, permanent: false };
+  const lack = (field: string): Lack => ({
+    lacking: `${mistyped.includes(field) ? "mistyped" : "missing"}_${field}`,
+    permanent: true,
   });
   if (clientId === undefined) return lack("clientId");
   if (clientSecret === undefined) return lack("clientSecret");

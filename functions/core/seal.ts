@@ -49,7 +49,7 @@ export function keyOf(sealed: string): string | undefined {
   }
 }
 
-/** A document whose sealed fields are read. `unopened`: those that can't be, absent from `fields`, and why. */
+/** A document whose sealed fields are read. `unopened`: those that can't be, left in `fields` as they are, and why. */
 export interface Opened {
   fields: RawFields;
   unopened: Readonly<Record<string, string>>;
@@ -65,7 +65,6 @@ export async function openFields(token: string, fields: RawFields, sealer: Seale
       opened[field] = await sealer.open(value.trim(), { token, field });
     } catch (error) {
       if (!(error instanceof Unopened)) throw error;
-      delete opened[field];
       unopened[field] = error.message;
     }
   }

@@ -68,7 +68,7 @@ export interface StoredToken extends Judged {
   document: TokenDocument;
   /** Fields of a wrong kind: absent from `document`. */
   mistyped: string[];
-  /** Sealed fields that can't be opened, each with the reason: absent from `document`. A reader without keys opens none. */
+  /** Sealed fields that can't be opened, left in `document` as they are, and why. A mere reader opens none, and does not say. */
   unopened: Readonly<Record<string, string>>;
   version: string;
   /** ms, the store's clock, as the one below. */

@@ -39,6 +39,7 @@ export const add: Register = (program, context) => {
     .action((name: string, options: Options) =>
       withTokens(context, (store, deployment) => addToken(name, options, store, deployment, context), {
         create: true,
+        writesSecrets: true,
       }),
     );
 };

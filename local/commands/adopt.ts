@@ -4,9 +4,8 @@ import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import type { Deployment } from "../deployment.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
+import { showProgress } from "./progress.ts";
 
-/** From here on a person who waits is shown how far it is. */
-const MANY = 50;
 /** Documents written at a time. */
 const AT_ONCE = 10;
 
@@ -41,16 +40,16 @@ async function adoptAll(store: TokenStore, { threshold }: Deployment, context: C
   const { runtime, signal } = context;
   const tokens: StoredToken[] = [];
   for await (const page of store.pages(500)) tokens.push(...page);
-  const bar = process.stderr.isTTY && tokens.length >= MANY ? await progressBar(tokens.length) : undefined;
+  const progress = await showProgress("adopting", tokens.length);
   const counter = { store, runtime, log: () => {}, threshold };
   const limit = pLimit(AT_ONCE);
   let adopted = 0;
   await limit.map(tokens, async (token) => {
     if (signal.aborted) return;
     if (await adoptOnce(token, counter)) adopted++;
-    bar?.advance(1);
+    progress.advance();
   });
-  bar?.stop("done");
+  progress.stop();
   if (signal.aborted)
     throw new CommandError(`ended after ${adopted} were adopted: the rest is as it was`, 130);
   return { tokens: tokens.length, adopted };
@@ -63,11 +62,4 @@ async function adoptOnce(token: StoredToken, counter: Parameters<typeof adoptTok
   if (token.document.refreshToken === undefined || token.document.refreshAt !== undefined) return false;
   const current = await counter.store.read(token.name);
   return current !== undefined && current.version !== token.version && adoptToken(current, now(), counter);
-}
-
-async function progressBar(max: number) {
-  const { progress } = await import("@clack/prompts");
-  const bar = progress({ max, output: process.stderr });
-  bar.start("adopting");
-  return bar;
 }

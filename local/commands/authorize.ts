@@ -51,7 +51,9 @@ export const authorize: Register = (program, context) => {
       ),
     )
     .action((name: string, options: Options) =>
-      withTokens(context, (store, deployment) => authorizeToken(name, options, store, deployment, context)),
+      withTokens(context, (store, deployment) => authorizeToken(name, options, store, deployment, context), {
+        writesSecrets: true,
+      }),
     );
 };
 

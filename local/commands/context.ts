@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { openSealer } from "../../functions/adapters/seal.ts";
 import { nameProblem } from "../../functions/core/document.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
+import { unsealed } from "../../functions/core/seal.ts";
 import { type TokenStore, tokenStore } from "../../functions/core/store.ts";
 import type { Deployment } from "../deployment.ts";
 import type { Terminal } from "../terminal.ts";
@@ -18,17 +20,27 @@ export interface Context {
 /** Each file of this folder that is a command adds itself to the program. */
 export type Register = (program: Command, context: Context) => void;
 
-/** Opens the tokens for one piece of work, and closes them whatever comes of it. */
+interface Work {
+  /** A store file that is not there is made. */
+  create?: boolean;
+  /** It writes client secrets or refresh tokens: whether they are sealed must be known before. */
+  writesSecrets?: boolean;
+}
+
+/** Opens the tokens for one piece of work, and closes them whatever comes of it. Throws `SettingsError`. */
 export async function withTokens<T>(
   { deployment, terminal, runtime }: Context,
   work: (store: TokenStore, deployment: Deployment) => Promise<T>,
-  options = { create: false },
+  { create = false, writesSecrets = false }: Work = {},
 ): Promise<T> {
   const found = deployment();
   terminal.remark(`tokens in ${found.where}`);
-  const documents = await found.open(options);
+  if (writesSecrets) found.requireSealing();
+  const sealer =
+    found.sealing === undefined ? unsealed : await openSealer(found.sealing, () => {}, runtime.now);
+  const documents = await found.open({ create });
   try {
-    return await work(tokenStore(documents, runtime.now), found);
+    return await work(tokenStore(documents, runtime.now, sealer), found);
   } finally {
     await documents.close();
   }

@@ -48,7 +48,7 @@ export const importToken: Register = (program, context) => {
           if (options.static) await importStatic(name, options, store, context);
           else await importRefresh(name, options, store, deployment, context);
         },
-        { create: true },
+        { create: true, writesSecrets: true },
       ),
     );
 };

@@ -25,14 +25,18 @@ export const refresh: Register = (program, context) => {
       ),
     )
     .action((name: string, options: { json?: boolean }) =>
-      withTokens(context, async (store, deployment) => {
-        await findToken(name, store);
-        const result = await refreshNow(name, store, deployment, context);
-        if (options.json) context.terminal.json(resultView(result, context));
-        const { text, well } = outcomeText(result, context);
-        if (!well) throw new CommandError(text);
-        if (!options.json) context.terminal.print(text);
-      }),
+      withTokens(
+        context,
+        async (store, deployment) => {
+          await findToken(name, store);
+          const result = await refreshNow(name, store, deployment, context);
+          if (options.json) context.terminal.json(resultView(result, context));
+          const { text, well } = outcomeText(result, context);
+          if (!well) throw new CommandError(text);
+          if (!options.json) context.terminal.print(text);
+        },
+        { writesSecrets: true },
+      ),
     );
 };
 

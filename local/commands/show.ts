@@ -51,6 +51,7 @@ function details(token: StoredToken, now: number, reveal: boolean) {
     static: document.static === true,
     ownPassphrase: document.passphraseHash !== undefined,
     mistyped: token.mistyped,
+    unopened: token.unopened,
     holds: Object.fromEntries(held),
     ...(reveal && secrets),
   };
@@ -58,7 +59,7 @@ function details(token: StoredToken, now: number, reveal: boolean) {
 
 /** For a person: a line for each field that is there. */
 function lines(token: StoredToken, now: number, reveal: boolean): string[][] {
-  const { document, mistyped } = token;
+  const { document, mistyped, unopened } = token;
   const { state, orgId, cluster } = viewOf(token, now);
   const { failure } = document;
   const secret = (value?: string) => value && (reveal ? value : `hidden, ${value.length} characters`);
@@ -88,6 +89,10 @@ function lines(token: StoredToken, now: number, reveal: boolean): string[][] {
     ["cluster", cluster],
     ["passphrase", document.passphraseHash && "its own"],
     ["of a wrong kind", mistyped.join(", ")],
+    ...Object.entries(unopened).map(([field, reason]): [string, string] => [
+      "can't be read",
+      `${field}: ${reason}`,
+    ]),
   ];
   return all.flatMap(([title, value]) => (value ? [[title, String(value)]] : []));
 }

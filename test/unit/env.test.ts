@@ -32,6 +32,7 @@ test("an empty environment means the defaults", () => {
     sample: false,
     corsOrigins: [],
     legacySetup: true,
+    sealing: "off",
     port: 8080,
     metadataHost: "metadata.google.internal",
   } satisfies Settings);
@@ -55,6 +56,8 @@ const VARIABLES = [
   "COMPAT",
   "CORS_ORIGINS",
   "LEGACY_SETUP",
+  "SEAL_KEYS",
+  "SEALING",
 ];
 
 test.each(VARIABLES)("%s that is blank is as good as not set", (name) => {
