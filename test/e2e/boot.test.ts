@@ -23,8 +23,8 @@ type Env = Record<string, string>;
 /** All that each function needs but a store. */
 const NEEDED: Record<Name, Env> = {
   lookup: { TOKEN_PASSPHRASE: "a passphrase of some length", REFRESHER_URL: "http://127.0.0.1:1" },
-  refresher: {},
-  setup: { TOKEN_PASSPHRASE: "a passphrase of some length" },
+  refresher: { SEALING: "off" },
+  setup: { SEALING: "off", TOKEN_PASSPHRASE: "a passphrase of some length" },
 };
 const NAMES = Object.keys(NEEDED) as Name[];
 /** No metadata server, and no credentials of whoever runs the tests. */
@@ -108,6 +108,37 @@ describe.concurrent("a function that is started without", () => {
     expect(reason).toMatch(/^REFRESHER_URL is missing/);
   });
 
+  test.for(["refresher", "setup"] as const)(
+    "sealing keys, for Firestore itself, says so: %s",
+    async (name) => {
+      const reason = await reasonOf(name, { ...NEEDED[name], SEALING: "", GOOGLE_CLOUD_PROJECT: "made-up" });
+      expect(reason).toMatch(/^SEAL_KEYS is missing: .* \(SEALING=off stores secrets as they are\)$/);
+    },
+  );
+
+  test.for<[string, Env, RegExp]>([
+    [
+      "that are not there",
+      { SEAL_KEYS: "/nowhere" },
+      /^the sealing keys \(SEAL_KEYS\) can't be used: ENOENT$/,
+    ],
+    ["that are none", { SEAL_KEYS: "{}/garbage.db" }, /can't be used: it is no JSON Web Key Set/],
+    [
+      "that Secret Manager does not give",
+      { SEAL_KEYS: "projects/a/secrets/b" },
+      /can't be used: Secret Manager failed \(/,
+    ],
+    [
+      "although sealing is off",
+      { SEAL_KEYS: "/nowhere", SEALING: "off" },
+      /^SEAL_KEYS is set and SEALING is off/,
+    ],
+  ])("keys %s says so: refresher", async ([, env, words]) => {
+    expect(await reasonOf("refresher", { SEALING: "", ...env, STORE: "{}/k.db" }, WITHIN_PATIENCE)).toMatch(
+      words,
+    );
+  });
+
   test("anything names all of it in one message: lookup", async () => {
     const reason = await reasonOf("lookup", {});
     expect(reason).toMatch(/no store is configured.*; TOKEN_PASSPHRASE .* missing; REFRESHER_URL is missing/);
@@ -121,7 +152,7 @@ describe.concurrent("a function that is started without", () => {
   test("a metadata server that answers does not hang: refresher", async () => {
     const silent = await hold(await freePort());
     const { port } = silent.address() as AddressInfo;
-    const env = { K_SERVICE: "refresher", GCE_METADATA_HOST: `127.0.0.1:${port}` };
+    const env = { ...NEEDED.refresher, K_SERVICE: "refresher", GCE_METADATA_HOST: `127.0.0.1:${port}` };
     const reason = await reasonOf("refresher", env);
     await release(silent);
     expect(reason).toMatch(/^GOOGLE_CLOUD_PROJECT is not set and no metadata server answers/);

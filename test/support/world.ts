@@ -5,6 +5,7 @@ import type { Changes, RawFields, TokenDocument } from "../../functions/core/doc
 import { type Details, EVENTS, type Event } from "../../functions/core/log.ts";
 import type { Refresher } from "../../functions/core/refresh.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
+import type { Sealer } from "../../functions/core/seal.ts";
 import { type DocumentStore, type StoredToken, tokenStore } from "../../functions/core/store.ts";
 import { type Sweeper, sweep } from "../../functions/core/sweep.ts";
 import { type AskByHash, DEFAULT_THRESHOLD, HOUR, MINUTE } from "../../functions/core/time.ts";
@@ -41,6 +42,8 @@ interface WorldOptions {
   documents?: DocumentStore;
   clock?: Clock;
   runtime?: Runtime;
+  /** Absent: nothing is sealed. */
+  sealer?: Sealer;
 }
 
 export type World = Awaited<ReturnType<typeof openWorld>>;
@@ -72,7 +75,7 @@ async function wired(options: WorldOptions) {
   sandbox.authority.registerClient(CLIENT);
   const url = `http://127.0.0.1:${await sandbox.listen()}/v1`;
   const documents = options.documents ?? openSqlite(":memory:", clock.now);
-  const store = tokenStore(documents, runtime.now);
+  const store = tokenStore(documents, runtime.now, options.sealer);
   const endpoint = webexEndpoint(url);
   const logged: Logged[] = [];
   const log = (event: Event, details: Details = {}) => {
