@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/global-setup.ts",
     reporters: ["default", "./test/support/report.ts"],
+    // Google's library would look for a metadata server for seconds, although the emulator wants no credentials.
+    env: { METADATA_SERVER_DETECTION: "none" },
     // Processes, not threads: end-to-end tests start children, and some tests set the environment.
     pool: "forks",
     // End-to-end tests start processes of their own: more at once would make them slow, not the run fast.

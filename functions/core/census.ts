@@ -37,6 +37,7 @@ export async function census(counter: Counter): Promise<Census> {
       for (const field of token.mistyped) log("token.mistyped", { token: token.name, field });
       for (const [field, reason] of Object.entries(token.unopened))
         log("token.unopened", { token: token.name, field, reason });
+      remind(token, counter);
       forecast(token, now, before, counter);
     }
   }
@@ -67,6 +68,12 @@ export async function adopt(token: StoredToken, now: number, counter: Counter): 
 /** Its refresh token ends within a day: it is used before. */
 const isLastDay = ({ refreshExpires = Number.POSITIVE_INFINITY }: TokenDocument, now: number) =>
   refreshExpires > now && refreshExpires - now < DAY;
+
+/** The line that calls a person may have been lost with the process that was about to write it. */
+function remind({ name, document: { failure } }: StoredToken, { log }: Counter): void {
+  if (failure?.permanent)
+    log("refresh.refused", { token: name, count: failure.count, code: failure.code, permanent: true });
+}
 
 function forecast(token: StoredToken, now: number, before: number | undefined, { log }: Counter): void {
   const { document, name } = token;

@@ -132,7 +132,7 @@ async function consented(
   throw new CommandError(
     usedAt === undefined
       ? `nobody consented in time: run "npm run tokens -- authorize ${name}" again`
-      : `the consent came back, but no tokens came of it: the page in the browser says why`,
+      : `the consent came back, but nobody said what came of it: "npm run tokens -- show ${name}" tells`,
   );
 }
 
