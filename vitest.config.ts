@@ -3,7 +3,10 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    globalSetup: "test/support/global-setup.ts",
+    globalSetup: ["test/support/leak-watch.ts", "test/support/global-setup.ts"],
+    setupFiles: ["test/support/record-prints.ts"],
+    // So that all that a worker prints goes by its stdout and stderr, which are recorded.
+    disableConsoleIntercept: true,
     reporters: ["default", "./test/support/report.ts"],
     // Google's library would look for a metadata server for seconds, although the emulator wants no credentials.
     env: { METADATA_SERVER_DETECTION: "none" },

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Log } from "../core/log.ts";
 import { StoreUnavailable } from "../core/store.ts";
 import { type Needed, readSettings, SettingsError, type SettingsWith } from "./env.ts";
-import type { Handler } from "./http.ts";
+import { type Handler, whereOf } from "./http.ts";
 import { jsonLog } from "./log.ts";
 import { type Metadata, metadataServer } from "./metadata.ts";
 import { runtime } from "./runtime.ts";
@@ -29,19 +29,33 @@ export function boot<N extends Needed>(needed: readonly N[], make: Make<N>): Han
     endGently(server, ending);
   });
   const log = jsonLog();
+  // First in line: the framework's own listeners tell an error's message, which may quote a secret. What nobody caught ends
+  // the process, as node advises; the platform starts another.
+  const crash = (error: unknown) => {
+    log("bug", { code: "bug", where: whereOf(error) });
+    stop();
+  };
+  process.on("uncaughtException", crash).on("unhandledRejection", crash);
   const handler = start(needed, make, log, ending.signal).catch((error: unknown): never => {
     const expected = error instanceof SettingsError || error instanceof StoreUnavailable;
-    log("service.stopped", { reason: expected ? error.message : `unexpected: ${(error as Error).stack}` });
-    // The framework has a listener that adds a stack trace to the sentence above.
-    process.removeAllListeners("exit");
-    process.exit(1);
+    log("service.stopped", { reason: expected ? error.message : `unexpected: ${whereOf(error)}` });
+    return stop();
   });
   let ready: Handler | undefined;
   handler.then((made) => {
     ready = made;
   });
-  return (request, response) =>
-    ready === undefined ? handler.then((made) => made(request, response)) : ready(request, response);
+  return (request, response) => {
+    // The framework runs each request in a domain, whose listener is one of those.
+    (process as { domain?: { exit(): void } }).domain?.exit();
+    return ready === undefined ? handler.then((made) => made(request, response)) : ready(request, response);
+  };
+}
+
+function stop(): never {
+  // The framework has a listener that adds a stack trace to what was just said.
+  process.removeAllListeners("exit");
+  process.exit(1);
 }
 
 /**

@@ -66,7 +66,7 @@ const EVENT: Partial<Record<ProblemCode, Event>> = {
 };
 
 /** The places a bug went through. Its message stays out: it may quote what was being worked on. */
-function whereOf(error: unknown): string {
+export function whereOf(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
   const { stack = "", message } = error;
   const frames = stack

@@ -15,7 +15,7 @@ afterEach(async () => {
   await world.close();
 });
 
-const FOREIGN = { ...CLIENT, clientId: "C2", clientSecret: "s3cret-of-C2", orgId: OTHER_ORG };
+const FOREIGN = { ...CLIENT, clientId: "C2", clientSecret: "canary-client-secret-of-C2", orgId: OTHER_ORG };
 
 describe("an authorization", () => {
   beforeEach(async () => {

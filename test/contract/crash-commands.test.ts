@@ -19,7 +19,7 @@ import { expectHonestAnswer, isAccepted } from "./crash-reader.ts";
 
 const NAME = "t";
 const ADOPTED = ["t", "t2", "t3"];
-const NEW_SECRET = "another-secret-of-C1";
+const NEW_SECRET = "canary-other-secret-of-C1";
 
 interface Scenario {
   title: string;

@@ -7,7 +7,7 @@ import { DEFAULT_THRESHOLD } from "../../functions/core/time.ts";
 import { Refusal } from "../../local/sandbox/refusal.ts";
 import type { World } from "../support/world.ts";
 
-const PASSPHRASE = "made-up-passphrase";
+const PASSPHRASE = "canary-passphrase-of-crashes";
 
 /** What a reader is told who comes just now, does not wait, and finds nobody to refresh the token. */
 async function answerTo(name: string, world: World): Promise<Reply> {

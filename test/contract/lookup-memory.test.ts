@@ -455,9 +455,12 @@ describe("while the refresher is down", () => {
     await served.hold("flow", HOUR);
     await served.stopRefresher();
     await tokenOf();
-    await type("flow", { accessToken: "made-up-newer", refreshAt: served.time.now() + 10 * HOUR * 1000 });
+    await type("flow", {
+      accessToken: "canary-newer-token",
+      refreshAt: served.time.now() + 10 * HOUR * 1000,
+    });
     await served.time.advance(1000);
     await tokenOf();
-    expect(await tokenOf()).toBe("made-up-newer");
+    expect(await tokenOf()).toBe("canary-newer-token");
   });
 });

@@ -128,13 +128,13 @@ for (const { store, skipped, firestore } of STORES) {
       test("is discarded where a new secret came in between: the lease goes, the next ask tries at once", async () => {
         const { accessToken } = (await world.token(name)).document;
         const after = async () => {
-          world.sandbox.authority.registerClient({ ...CLIENT, clientSecret: "a-new-secret" });
-          await world.edit(name, { clientSecret: "a-new-secret" });
+          world.sandbox.authority.registerClient({ ...CLIENT, clientSecret: "canary-new-client-secret" });
+          await world.edit(name, { clientSecret: "canary-new-client-secret" });
         };
         const refresher = world.refresher({ endpoint: escorted(world.endpoint, { after }) });
         expect(await refresh(name, READER, refresher)).toEqual({ outcome: "discarded" });
         const { document } = await world.token(name);
-        expect(document).toMatchObject({ accessToken, clientSecret: "a-new-secret" });
+        expect(document).toMatchObject({ accessToken, clientSecret: "canary-new-client-secret" });
         expect(document.lease).toBeUndefined();
         expect(await refresh(name, READER, world.refresher())).toEqual({ outcome: "refreshed" });
       });

@@ -42,7 +42,7 @@ describe("a refresh", () => {
   test("with a secret that was changed for another wrong one is a new refusal, and told anew", async () => {
     await world.edit("t", { clientSecret: "wrong" });
     await refresh("t", READER, world.refresher());
-    await world.edit("t", { clientSecret: "wrong too" });
+    await world.edit("t", { clientSecret: "canary-wrong-secret" });
     await refresh("t", READER, world.refresher());
     expect((await world.token("t")).document.failure).toMatchObject({ count: 1 });
     expect(world.events("refresh.refused")).toHaveLength(2);

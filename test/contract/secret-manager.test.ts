@@ -4,7 +4,7 @@ import { accessLatest } from "../../functions/adapters/secret-manager.ts";
 import { changeManaged } from "../../local/managed-secret.ts";
 import { type SecretManager, startSecretManager } from "../support/secret-manager.ts";
 
-const SECRET = "projects/made-up/secrets/seal-keys";
+const NAME = "projects/made-up/secrets/seal-keys";
 
 let manager: SecretManager;
 beforeAll(async () => {
@@ -14,70 +14,70 @@ afterAll(() => manager.close());
 
 describe("reading a secret of Secret Manager", () => {
   test("gives the text of its newest version", async () => {
-    manager.create(SECRET, "canary one", "canary two ü");
-    expect(await accessLatest(SECRET, 5000, manager.client)).toBe("canary two ü");
+    manager.create(NAME, "canary one", "canary two ü");
+    expect(await accessLatest(NAME, 5000, manager.client)).toBe("canary two ü");
   });
 
   test.each([
     ["is not there", status.NOT_FOUND, "Secret Manager failed (5)"],
     ["may not be read", status.PERMISSION_DENIED, "Secret Manager failed (7)"],
   ])("that %s says so with Google's code", async (_, code, words) => {
-    manager.create(SECRET, "canary one");
+    manager.create(NAME, "canary one");
     manager.fail("AccessSecretVersion", code);
-    await expect(accessLatest(SECRET, 5000, manager.client)).rejects.toThrow(words);
+    await expect(accessLatest(NAME, 5000, manager.client)).rejects.toThrow(words);
   });
 });
 
 describe("changing a secret of Secret Manager", () => {
   test("adds a version and disables those before; none is destroyed", async () => {
-    manager.create(SECRET, "canary one", "canary two");
-    await changeManaged(SECRET, (text) => `${text} and three`, manager.client);
-    expect(manager.versions(SECRET)).toEqual([
-      { name: `${SECRET}/versions/1`, text: "canary one", enabled: false },
-      { name: `${SECRET}/versions/2`, text: "canary two", enabled: false },
-      { name: `${SECRET}/versions/3`, text: "canary two and three", enabled: true },
+    manager.create(NAME, "canary one", "canary two");
+    await changeManaged(NAME, (text) => `${text} and three`, manager.client);
+    expect(manager.versions(NAME)).toEqual([
+      { name: `${NAME}/versions/1`, text: "canary one", enabled: false },
+      { name: `${NAME}/versions/2`, text: "canary two", enabled: false },
+      { name: `${NAME}/versions/3`, text: "canary two and three", enabled: true },
     ]);
   });
 
   test("makes the first version where there is none", async () => {
-    manager.create(SECRET);
-    await changeManaged(SECRET, (text) => `first after ${text}`, manager.client);
-    expect(manager.versions(SECRET).map(({ text }) => text)).toEqual(["first after undefined"]);
+    manager.create(NAME);
+    await changeManaged(NAME, (text) => `first after ${text}`, manager.client);
+    expect(manager.versions(NAME).map(({ text }) => text)).toEqual(["first after undefined"]);
   });
 
   test("that the change itself refuses leaves it as it was", async () => {
-    manager.create(SECRET, "canary one");
+    manager.create(NAME, "canary one");
     const refuse = () => {
       throw new Error("refused");
     };
-    await expect(changeManaged(SECRET, refuse, manager.client)).rejects.toThrow("refused");
-    expect(manager.versions(SECRET)).toHaveLength(1);
+    await expect(changeManaged(NAME, refuse, manager.client)).rejects.toThrow("refused");
+    expect(manager.versions(NAME)).toHaveLength(1);
   });
 
   test("while somebody else does says so, and names both versions", async () => {
-    manager.create(SECRET, "canary one");
+    manager.create(NAME, "canary one");
     const meanwhile = () =>
-      manager.versions(SECRET).push({ name: `${SECRET}/versions/2`, text: "theirs", enabled: true });
+      manager.versions(NAME).push({ name: `${NAME}/versions/2`, text: "theirs", enabled: true });
     manager.fail("AddSecretVersion", status.OK, meanwhile);
-    await expect(changeManaged(SECRET, () => "ours", manager.client)).rejects.toThrow(
-      `somebody else changed ${SECRET} at the same time: compare its versions 2 and 3`,
+    await expect(changeManaged(NAME, () => "ours", manager.client)).rejects.toThrow(
+      `somebody else changed ${NAME} at the same time: compare its versions 2 and 3`,
     );
   });
 
   test("that is not allowed says so, and names the secret and no text of it", async () => {
-    manager.create(SECRET, "canary one");
+    manager.create(NAME, "canary one");
     manager.fail("AddSecretVersion", status.PERMISSION_DENIED);
-    const told = await changeManaged(SECRET, () => "canary two", manager.client).catch(String);
+    const told = await changeManaged(NAME, () => "canary two", manager.client).catch(String);
     expect(told).toBe(
-      `CommandError: Secret Manager did not change ${SECRET} (code 7): does it exist, and may you add versions to it?`,
+      `CommandError: Secret Manager did not change ${NAME} (code 7): does it exist, and may you add versions to it?`,
     );
-    expect(manager.versions(SECRET)).toHaveLength(1);
+    expect(manager.versions(NAME)).toHaveLength(1);
   });
 
   test("whose older version can't be disabled says so: the new one is there", async () => {
-    manager.create(SECRET, "canary one");
+    manager.create(NAME, "canary one");
     manager.fail("DisableSecretVersion", status.PERMISSION_DENIED);
-    await expect(changeManaged(SECRET, () => "canary two", manager.client)).rejects.toThrow(/code 7/);
-    expect(manager.versions(SECRET)).toHaveLength(2);
+    await expect(changeManaged(NAME, () => "canary two", manager.client)).rejects.toThrow(/code 7/);
+    expect(manager.versions(NAME)).toHaveLength(2);
   });
 });

@@ -7,7 +7,7 @@ import { createSandbox } from "../../local/sandbox/server.ts";
 
 const CLIENT = {
   clientId: "made-up-client",
-  clientSecret: "made-up-secret",
+  clientSecret: "canary-client-secret",
   redirectUris: ["http://127.0.0.1:8080/callback"],
   scopes: ["cjp:config_read"],
   orgId: "00000000-0000-4000-8000-000000000000",
@@ -110,7 +110,7 @@ test("a redirect is not followed: the secrets go nowhere else", async () => {
 
 test("secrets travel in the body alone, each as it is", async () => {
   const { url, seen } = await listening(() => ({ status: 400 }));
-  const clientSecret = "made-up &=+%20ü";
+  const clientSecret = "canary-secret &=+%20ü";
   const request = {
     clientId: "c",
     clientSecret,

@@ -22,9 +22,9 @@ type Env = Record<string, string>;
 
 /** All that each function needs but a store. */
 const NEEDED: Record<Name, Env> = {
-  lookup: { TOKEN_PASSPHRASE: "a passphrase of some length", REFRESHER_URL: "http://127.0.0.1:1" },
+  lookup: { TOKEN_PASSPHRASE: "canary-passphrase-of-the-flow", REFRESHER_URL: "http://127.0.0.1:1" },
   refresher: { SEALING: "off" },
-  setup: { SEALING: "off", TOKEN_PASSPHRASE: "a passphrase of some length" },
+  setup: { SEALING: "off", TOKEN_PASSPHRASE: "canary-passphrase-of-the-flow" },
 };
 const NAMES = Object.keys(NEEDED) as Name[];
 /** No metadata server, and no credentials of whoever runs the tests. */

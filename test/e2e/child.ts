@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { plant } from "../support/prints.ts";
 import { freePort } from "../support/processes.ts";
 
 /** A process that a test watches to its end. */
@@ -43,6 +44,7 @@ export function run(
   { cwd, env }: { cwd: string; env: Record<string, string | undefined> },
 ): Child {
   const started = Date.now();
+  plant(env);
   const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   const text = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {

@@ -40,7 +40,7 @@ beforeAll(async () => {
   callback = `http://127.0.0.1:${port}/callback`;
   env = { STORE: path.join(folder, "tokens.db"), WEBEX_URL: `${sandbox.url}/v1` };
   store = tokenStore(openSqlite(env.STORE ?? "", runtime.now), runtime.now);
-  await startFunction("setup", { ...env, TOKEN_PASSPHRASE: "long-enough-passphrase" }, { port });
+  await startFunction("setup", { ...env, TOKEN_PASSPHRASE: "canary-passphrase-of-setup" }, { port });
   await sandbox.control("POST", "/sandbox/clients", {
     clientId: "C1",
     clientSecret: SECRET,

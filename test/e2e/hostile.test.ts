@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { type Running, startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
 
-const PASSPHRASE = "made-up-passphrase-of-the-edge";
-const SECRET = "made-up-secret-in-a-body";
-const TOKEN = "made-up-live-token";
+const PASSPHRASE = "canary-passphrase-of-the-edge";
+const SECRET = "canary-secret-in-a-body";
+const TOKEN = "canary-live-token";
 
 let lookup: Running;
 beforeAll(async () => {

@@ -87,7 +87,7 @@ describe.skipIf(emulator === undefined)(
 
     /** A token that is due, so that each read of it wants the store: nothing here waits until memory has aged. */
     async function hold(name: string, left: number, more: RawFields = {}): Promise<string> {
-      const accessToken = `token-of-${name}`;
+      const accessToken = `canary-token-of-${name}`;
       const accessExpires = Date.now() + left;
       const fields = { accessToken, accessExpires, refreshToken: "r", clientId: "c", clientSecret: "s" };
       await functions.put(name, { ...fields, lifetime: LIFETIME, refreshAt: Date.now() - 1, ...more });
@@ -101,7 +101,7 @@ describe.skipIf(emulator === undefined)(
 
     test("serves, and says what it can't", async () => {
       await expectToken(await hold("served", 11 * HOUR), IN_TIME, "/?name=served");
-      await expectToken("token-of-served", AT_ONCE, "/?name=served");
+      await expectToken("canary-token-of-served", AT_ONCE, "/?name=served");
       expect(await ask(running, "/?name=nobody")).toMatchObject({ status: 404 });
       await functions.put("bare", {});
       expect(await ask(running, "/?name=bare")).toMatchObject({ status: 409 });
@@ -119,16 +119,16 @@ describe.skipIf(emulator === undefined)(
       expect(unread.took).toBeLessThan(GIVEN_UP);
       expect((await ask(running, "/health")).status).toBe(200);
 
-      await functions.type("frozen", { accessToken: "token-after-the-frost" });
+      await functions.type("frozen", { accessToken: "canary-token-after-the-frost" });
       await way.open();
       const thawed = Date.now();
       await until("the new token", async () => {
         const { status, body } = await ask(running, "/?name=frozen");
         expect(status).toBe(200);
-        return body.token === "token-after-the-frost";
+        return body.token === "canary-token-after-the-frost";
       });
       expect(Date.now() - thawed).toBeLessThan(GIVEN_UP);
-      await expectToken("token-of-unread", IN_TIME, "/?name=unread");
+      await expectToken("canary-token-of-unread", IN_TIME, "/?name=unread");
     });
 
     test("the store is killed: the live token at once, to its end and no further; it is back: recovered", async () => {
@@ -137,20 +137,20 @@ describe.skipIf(emulator === undefined)(
       await Promise.all([expectToken(token, IN_TIME, "/?name=killed"), ask(running, "/?name=ending")]);
       await way.cut();
       for (let count = 0; count < 10; count++) await expectToken(token, AT_ONCE, "/?name=killed");
-      await expectToken("token-of-ending", AT_ONCE, "/?name=ending");
+      await expectToken("canary-token-of-ending", AT_ONCE, "/?name=ending");
       await sleep(2200);
       const ended = await ask(running, "/?name=ending&wait=0");
       expect(ended.status).toBe(503);
       expect(ended.headers.get("retry-after")).toMatch(/^\d+$/);
       await expectToken(token, AT_ONCE, "/?name=killed");
 
-      await functions.type("killed", { accessToken: "token-after-the-kill" });
+      await functions.type("killed", { accessToken: "canary-token-after-the-kill" });
       await way.open();
       const back = Date.now();
       await until("the new token", async () => {
         const { status, body } = await ask(running, "/?name=killed");
         expect(status).toBe(200);
-        return body.token === "token-after-the-kill";
+        return body.token === "canary-token-after-the-kill";
       });
       expect(Date.now() - back).toBeLessThan(IN_TIME);
     });
@@ -170,7 +170,7 @@ describe.skipIf(emulator === undefined)(
       for (const { url } of started) expect((await ask(url, "/health")).status).toBe(200);
       const output = started.flatMap((lookup) => lookup.output()).join("\n");
       expect(output).toContain("store.unavailable");
-      expect(output).not.toMatch(/token-(of|after)|"bug"/);
+      expect(output).not.toMatch(/canary|"bug"/);
     });
   },
 );

@@ -6,6 +6,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { plant } from "./prints.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const READY_WITHIN = 15_000;
@@ -75,6 +76,16 @@ export async function startFunction(
 ): Promise<Running> {
   const source = path.join(ROOT, "dist", name);
   if (!existsSync(source)) throw new Error(`dist/${name} is missing: npm run build`);
+  return startHandler(name, source, env, options);
+}
+
+/** The same for a function that is not built: `source` is its file. */
+export async function startHandler(
+  name: string,
+  source: string,
+  env: Record<string, string>,
+  options: { port?: number } = {},
+): Promise<Running> {
   const framework = createRequire(import.meta.url).resolve("@google-cloud/functions-framework");
   const main = path.join(path.dirname(framework), "main.js");
   const port = options.port ?? (await freePort());
@@ -95,6 +106,7 @@ export async function startSandbox(
 }
 
 async function control<T>(base: string, method: string, target: string, body?: unknown): Promise<T> {
+  if (typeof body === "object" && body !== null) plant({ ...body });
   const content = body === undefined ? {} : { body: JSON.stringify(body) };
   const headers = { "content-type": "application/json" };
   const response = await fetch(new URL(target, base), { method, headers, ...content });
@@ -113,6 +125,7 @@ async function start(
   // Else whoever holds it would be taken for the new process.
   if (await accepts(port)) throw new Error(`${what} cannot start: port ${port} is taken`);
   const { PATH, HOME } = process.env;
+  plant(env);
   const child = spawn(process.execPath, args, { cwd: ROOT, env: { PATH, HOME, ...env }, stdio: "pipe" });
   const { exited, output } = watch(child);
   const deadline = Date.now() + READY_WITHIN;

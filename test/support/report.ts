@@ -13,7 +13,7 @@ const FILE = ".vitest-report.json";
 /**
  * Closes a run with the line `N passed, N failed, N skipped`, and writes the same numbers to a file.
  * Both come when the process ends: vitest prints nothing later, and a failure after the last test (in the
- * global setup or teardown) still counts.
+ * global setup or teardown, or a secret found in what was printed) still counts.
  */
 export default class Report implements Reporter {
   #counts: Counts = { passed: 0, failed: 0, skipped: 0 };
@@ -21,8 +21,9 @@ export default class Report implements Reporter {
   onInit(vitest: Vitest): void {
     if (vitest.config.watch) return;
     process.once("exit", (code) => {
-      const failedOutsideTests = code !== 0 && this.#counts.failed === 0;
-      const counts = { ...this.#counts, failed: failedOutsideTests ? 1 : this.#counts.failed };
+      const leaked = (vitest.getRootProject().getProvidedContext().leaks ?? 0) > 0;
+      const failed = this.#counts.failed + (leaked ? 1 : 0);
+      const counts = { ...this.#counts, failed: code !== 0 && failed === 0 ? 1 : failed };
       writeFileSync(FILE, `${JSON.stringify(counts)}\n`);
       writeSync(1, `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
     });

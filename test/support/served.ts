@@ -26,6 +26,7 @@ import { DEFAULT_THRESHOLD, HOUR, SECOND } from "../../functions/core/time.ts";
 import type { Client } from "../../local/sandbox/client.ts";
 import type { FaultRequest } from "../../local/sandbox/faults.ts";
 import { createSandbox, type SandboxEvent } from "../../local/sandbox/server.ts";
+import { plant, printed } from "./prints.ts";
 
 /** The three functions over real HTTP on loopback, wired as their entry points do it. Instants are ms. */
 
@@ -83,6 +84,7 @@ export type Served = Awaited<ReturnType<typeof startServed>>;
 async function call(base: string, path: string, options: CallOptions = {}): Promise<Answer> {
   const { hostname, port } = new URL(base);
   const { method = "GET", headers = {} } = options;
+  plant(headers);
   const request = send({ hostname, port, path, method, headers, agent: false });
   request.end();
   const [response] = await once(request, "response");
@@ -135,6 +137,7 @@ function watched(store: DocumentStore, note: (secret: unknown) => void, outage: 
       throw new StoreUnavailable("Firestore failed (3): INVALID_ARGUMENT");
   };
   const noted = (fields: Readonly<Record<string, unknown>>) => {
+    plant(fields);
     for (const field of ["accessToken", "refreshToken", "clientSecret", "verifier"]) note(fields[field]);
   };
   const strict: DocumentStore = {
@@ -185,7 +188,10 @@ export async function startServed(options: ServedOptions = {}) {
     if (typeof secret === "string" && secret.length >= 8) secrets.add(secret);
   };
   const lines: string[] = [];
-  const log = jsonLog((line) => lines.push(line));
+  const log = jsonLog((line) => {
+    lines.push(line);
+    printed(line);
+  });
   /** Bodies in which no secret may stand. */
   const bodies: string[] = [];
 

@@ -12,13 +12,14 @@ import { type AskByHash, DEFAULT_THRESHOLD, HOUR, MINUTE } from "../../functions
 import type { Client } from "../../local/sandbox/client.ts";
 import { createSandbox } from "../../local/sandbox/server.ts";
 import { type Clock, fakeClock, runtimeOf } from "./clock.ts";
+import { plant, printed } from "./prints.ts";
 
 export const ORG = "11111111-2222-3333-4444-555555555555";
 const CALLBACK = "http://127.0.0.1:8080/callback";
 /** As the contact centre's: 43,199 s and 60 days. */
 export const CLIENT: Client = {
   clientId: "C1",
-  clientSecret: "s3cret-of-C1",
+  clientSecret: "canary-client-secret-of-C1",
   redirectUris: [CALLBACK],
   scopes: ["cjp:config_read", "cjp:config_write"],
   orgId: ORG,
@@ -80,6 +81,7 @@ async function wired(options: WorldOptions) {
   const logged: Logged[] = [];
   const log = (event: Event, details: Details = {}) => {
     logged.push({ event, details });
+    printed(JSON.stringify({ event, ...details }));
   };
   return { clock, runtime, sandbox, url, documents, store, endpoint, logged, log };
 }
@@ -130,6 +132,7 @@ function tokens({ clock, sandbox, documents, store }: Parts) {
     },
 
     async add(name: string, fields: Changes | RawFields): Promise<void> {
+      plant({ ...fields });
       const made = await documents.create("tokens", name, { ...fields });
       if (made === undefined) throw new Error(`there is a token "${name}" already`);
     },
@@ -142,6 +145,7 @@ function tokens({ clock, sandbox, documents, store }: Parts) {
 
     /** A write from elsewhere: a person in the console, the command line. */
     async edit(name: string, changes: Changes | RawFields): Promise<void> {
+      plant({ ...changes });
       const found = await documents.read("tokens", name);
       const written = found && (await documents.update("tokens", name, { ...changes }, found.version));
       if (written === undefined) throw new Error(`token "${name}" could not be edited`);
