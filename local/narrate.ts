@@ -7,9 +7,12 @@ export function narrator(write: (line: string) => void): Log {
     const sentence = sentenceOf(event, details);
     if (sentence === undefined) return;
     const time = new Date().toLocaleTimeString("en-GB");
-    write(`${styleText("dim", time)}  ${styleText(colourOf(event), sentence)}\n`);
+    write(`${styleText("dim", time)}  ${styleText(colourOf(event), printable(sentence))}\n`);
   };
 }
+
+/** Names come from requests: none of them may command the terminal. */
+const printable = (text: string) => text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
 
 function colourOf(event: Event) {
   const severity = EVENTS[event];

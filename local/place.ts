@@ -22,6 +22,8 @@ export interface RunningService {
   pid: number;
   /** Base address of lookup and setup. */
   url: string;
+  /** The file of its shared passphrases; absent: they came in TOKEN_PASSPHRASE. */
+  passphrase?: string;
   /** Where its sealing keys are; absent: it seals nothing. */
   sealKeys?: string;
   /** Base address of the token endpoint in use. */

@@ -1,4 +1,16 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { isManaged } from "../functions/adapters/secret.ts";
 import { CommandError } from "./commands/errors.ts";
 
@@ -21,6 +33,7 @@ export function changeFile(file: string, change: Change): void {
   const handle = openAside(aside, file);
   try {
     writeFileSync(handle, change(present(file)));
+    keepOwner(handle, file);
     fsyncSync(handle);
     renameSync(aside, file);
   } catch (error) {
@@ -30,6 +43,15 @@ export function changeFile(file: string, change: Change): void {
   } finally {
     closeSync(handle);
   }
+}
+
+/** Whoever could read the file before still can: a service may run as somebody else. */
+function keepOwner(handle: number, file: string): void {
+  const before = statSync(file, { throwIfNoEntry: false });
+  if (before === undefined) return;
+  const { uid, gid } = fstatSync(handle);
+  if (before.uid !== uid || before.gid !== gid) fchownSync(handle, before.uid, before.gid);
+  fchmodSync(handle, before.mode & 0o777);
 }
 
 /** Nobody else can have it open: it is the lock, too. */

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { Command } from "commander";
 import {
   MISSING,
@@ -75,6 +76,7 @@ async function start(live: boolean): Promise<void> {
     store: file,
     ...(sandboxUrl && { sandboxUrl }),
     ...(sealing !== "off" && { sealKeys: sealing.keys }),
+    ...("file" in passphrase && { passphrase: resolve(passphrase.file) }),
   });
   onEnd(async () => {
     withdraw(place);

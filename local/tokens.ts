@@ -8,6 +8,7 @@ import { explain } from "./commands/errors.ts";
 import { importToken } from "./commands/import.ts";
 import { keys } from "./commands/keys.ts";
 import { list } from "./commands/list.ts";
+import { passphrase } from "./commands/passphrase.ts";
 import { refresh } from "./commands/refresh.ts";
 import { remove } from "./commands/remove.ts";
 import { reseal } from "./commands/reseal.ts";
@@ -16,7 +17,20 @@ import { show } from "./commands/show.ts";
 import { findDeployment } from "./deployment.ts";
 import { openTerminal } from "./terminal.ts";
 
-const COMMANDS = [add, importToken, authorize, list, show, refresh, remove, adopt, keys, reseal, sandbox];
+const COMMANDS = [
+  add,
+  importToken,
+  authorize,
+  list,
+  show,
+  refresh,
+  remove,
+  adopt,
+  passphrase,
+  keys,
+  reseal,
+  sandbox,
+];
 
 const ending = new AbortController();
 const program = new Command("npm run tokens --")

@@ -60,17 +60,25 @@ function stop(): never {
 
 /**
  * No function here reads a body, but the framework parses each, inflated and up to 1 GB, before anybody is asked for a
- * passphrase, and tells what it could not parse. So it is not shown any; node discards what is sent. A path that can't
- * be decoded would be refused in the framework's own words; here it is as good as any other.
+ * passphrase, and tells what it could not parse. So it is not shown any; node discards what is sent. An address that the
+ * framework can't route would be refused in its own words, and noted by node in full; here it is as good as any other.
  */
 function disarm(request: IncomingMessage): void {
   delete request.headers["content-length"];
   delete request.headers["transfer-encoding"];
-  const [path = "", query] = (request.url ?? "").split(/(?=\?)/, 2);
+  const { url = "" } = request;
+  const [path = ""] = url.split("?", 1);
+  // RFC 9112 §3.2.2: an address in absolute form means the same without its origin.
+  const own = path.replace(/^https?:\/\/[^/]*/i, "");
+  request.url = `${isRoutable(own) ? own : "/"}${url.slice(path.length)}`;
+}
+
+function isRoutable(path: string): boolean {
   try {
     decodeURIComponent(path);
+    return path.startsWith("/");
   } catch {
-    request.url = `/${query ?? ""}`;
+    return false;
   }
 }
 

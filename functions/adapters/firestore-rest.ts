@@ -1,6 +1,6 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import { fieldsOf, type RawFields } from "../core/document.ts";
+import { asNumber, fieldsOf, type RawFields } from "../core/document.ts";
 import { type DocumentReader, type Snapshot, StoreUnavailable } from "../core/store.ts";
 import { ask, type PlatformAnswer } from "./platform-http.ts";
 
@@ -106,13 +106,15 @@ interface Span {
 
 function snapshotOf({ body, headers }: PlatformAnswer, id: string, span: Span): Snapshot {
   const { fields, updateTime } = jsonOf(body);
-  if (typeof updateTime !== "string") throw new StoreUnavailable("Firestore's answer is no document");
+  const writtenAt = typeof updateTime === "string" ? asNumber(new Date(updateTime)) : undefined;
+  if (typeof updateTime !== "string" || writtenAt === undefined)
+    throw new StoreUnavailable("Firestore's answer is no document");
   return {
     id,
     fields: plainFields(fields),
     version: updateTime,
     readAt: serverTime(headers.date, span),
-    writtenAt: Date.parse(updateTime),
+    writtenAt,
   };
 }
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Event, Log } from "../core/log.ts";
 import { Problem, type ProblemCode, problemReply, type Reply, type Request } from "../core/reply.ts";
 import { StoreUnavailable } from "../core/store.ts";
+import { callerOf } from "./caller.ts";
 
 /** A handler of node's http, and of the Functions Framework's. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -27,7 +28,7 @@ export function serve({ handle, tell = problemReply, log, cors }: Serving): Hand
     const fail = (error: unknown) => {
       const reference = referenceOf(incoming);
       const problem = problemOf(error);
-      report(problem, error, reference, request, log);
+      report(problem, error, reference, request, callerOf(incoming), log);
       finish(tell(problem, reference, request));
     };
     if (allowed !== undefined && request.method === "OPTIONS") return finish({ status: 204, body: "" });
@@ -50,18 +51,32 @@ function problemOf(error: unknown): Problem {
   return new Problem("bug", "something went wrong here: please report the reference");
 }
 
-function report(problem: Problem, error: unknown, reference: string, request: Request, log: Log): void {
+function report(
+  problem: Problem,
+  error: unknown,
+  reference: string,
+  request: Request,
+  caller: string,
+  log: Log,
+) {
   const { code } = problem;
   const token = request.query.get("name")?.slice(0, 100);
   const reason = error instanceof StoreUnavailable ? error.message : undefined;
   const where = code === "bug" ? whereOf(error) : undefined;
-  log(EVENT[code] ?? "request.refused", { code, reference, token, caller: request.caller, reason, where });
+  log(EVENT[code] ?? "request.refused", { code, reference, token, caller, reason, where });
 }
 
 const EVENT: Partial<Record<ProblemCode, Event>> = {
   no_passphrase: "request.unauthorized",
   wrong_passphrase: "request.unauthorized",
   store_unavailable: "store.unavailable",
+  unset_state: "setup.refused",
+  consent_refused: "setup.refused",
+  state_refused: "setup.refused",
+  code_refused: "setup.refused",
+  foreign_organization: "setup.refused",
+  settings_missing: "setup.refused",
+  settings_changed: "setup.refused",
   bug: "bug",
 };
 
@@ -78,18 +93,12 @@ export function whereOf(error: unknown): string {
 
 function requestOf(incoming: IncomingMessage & { originalUrl?: string }): Request {
   const [path = "/", ...query] = (incoming.originalUrl ?? incoming.url ?? "/").split("?");
-  // The last entry is the platform's own word; those before it are the caller's.
-  const forwarded = String(incoming.headers["x-forwarded-for"] ?? "")
-    .split(",")
-    .at(-1)
-    ?.trim();
   return {
     method: incoming.method ?? "GET",
     path,
     query: new URLSearchParams(query.join("?")),
     // Only "set-cookie" ever comes as a list, and no request has that.
     headers: incoming.headers as Request["headers"],
-    caller: forwarded || incoming.socket.remoteAddress || "unknown",
   };
 }
 
@@ -110,6 +119,7 @@ function write(
   outgoing.statusCode = status;
   if (text !== "") outgoing.setHeader("content-type", "application/json; charset=utf-8");
   outgoing.setHeader("cache-control", "no-store");
+  outgoing.setHeader("x-content-type-options", "nosniff");
   for (const name in allowed) outgoing.setHeader(name, allowed[name] ?? "");
   for (const name in headers) outgoing.setHeader(name, headers[name] ?? "");
   if (status !== 204) outgoing.setHeader("content-length", Buffer.byteLength(text));

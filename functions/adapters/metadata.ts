@@ -5,6 +5,8 @@ import { ask } from "./platform-http.ts";
 const PATIENCE = 1000;
 /** Tokens live an hour; this long before their end a new one is fetched, in ms (the server makes one at 5 min). */
 const EARLY = 3 * 60_000;
+/** Tokens of Google live an hour, at most twelve: one that says more is not kept. In s. */
+const LONGEST = 12 * 3600;
 
 /** Google Cloud's metadata server, as far as this service needs it. */
 export interface Metadata {
@@ -78,15 +80,29 @@ function remembering(now: () => number) {
 }
 
 function accessTokenIn(body: string, asked: number): Expiring {
-  const { access_token: token, expires_in: seconds } = fieldsOf(JSON.parse(body));
-  if (typeof token !== "string" || typeof seconds !== "number")
+  const { access_token: token, expires_in: seconds } = fieldsOf(jsonOf(body));
+  if (!isSendable(token) || typeof seconds !== "number")
     throw new Error("the metadata server answered with no access token");
-  return { token, expires: asked + seconds * 1000 };
+  return { token, expires: seconds <= LONGEST ? asked + seconds * 1000 : 0 };
 }
 
 /** The `exp` claim is not verified here: whoever is shown the token does that. */
 function identityTokenIn(token: string): Expiring {
+  if (!isSendable(token)) throw new Error("the metadata server answered with no identity token");
   const claims = Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8");
-  const { exp } = fieldsOf(JSON.parse(claims));
+  const { exp } = fieldsOf(jsonOf(claims));
   return { token, expires: typeof exp === "number" ? exp * 1000 : 0 };
+}
+
+/** What can stand in a header (RFC 6750 §2.1). */
+const isSendable = (token: unknown): token is string =>
+  typeof token === "string" && /^[\x21-\x7e]+$/.test(token);
+
+/** The parser's own error would quote what it was given. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error("the metadata server answered with no JSON");
+  }
 }

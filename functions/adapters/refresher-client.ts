@@ -1,5 +1,5 @@
 import type { AskRefresher } from "../core/asker.ts";
-import { fieldsOf } from "../core/document.ts";
+import { asNumber, fieldsOf } from "../core/document.ts";
 import type { Outcome } from "../core/refresh.ts";
 import type { Metadata } from "./metadata.ts";
 import { ask } from "./platform-http.ts";
@@ -24,8 +24,34 @@ export function refresherAt(url: string, metadata: Pick<Metadata, "identityToken
       patience: PATIENCE,
     });
     if (status !== 200) throw new Error(`the refresher answered ${status}`);
-    const outcome = fieldsOf(JSON.parse(body));
-    if (typeof outcome.outcome !== "string") throw new Error("whoever answered is not the refresher");
-    return outcome as unknown as Outcome;
+    return outcomeIn(body);
   };
+}
+
+/** By whether they say until when. */
+const OUTCOMES: Record<Outcome["outcome"], boolean> = {
+  refreshed: false,
+  unchanged: false,
+  fresh: false,
+  deferred: true,
+  held: true,
+  leased: true,
+  failed: false,
+  discarded: false,
+  unsaved: false,
+  missing: false,
+};
+
+/** Whatever is no whole outcome would hold readers up for ever, or for no time; the parser's error would quote it. */
+function outcomeIn(body: string): Outcome {
+  try {
+    const said = fieldsOf(JSON.parse(body));
+    const timed = Object.entries(OUTCOMES).find(([outcome]) => outcome === said.outcome)?.[1];
+    if (
+      timed === false ||
+      (timed === true && typeof said.until === "number" && asNumber(said.until) !== undefined)
+    )
+      return said as unknown as Outcome;
+  } catch {}
+  throw new Error("whoever answered is not the refresher");
 }

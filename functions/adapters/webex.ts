@@ -3,6 +3,8 @@ import type { EndpointAnswer, ExchangeRequest, RefreshRequest, TokenEndpoint } f
 
 /** How long Webex may take for one request, in ms. */
 const PATIENCE = 8000;
+/** A grant has some 2 kB. Whoever sends far more, compressed or not, is not Webex and must not fill the memory; bytes. */
+const LONGEST_BODY = 256 * 1024;
 
 /**
  * The token endpoint below `webexUrl`, e.g. `https://webexapis.com/v1`. Nothing is thrown: an answer, or why there is
@@ -41,9 +43,11 @@ async function post(
   patience: number,
   again: boolean,
 ): Promise<EndpointAnswer> {
+  const tooLong = new AbortController();
   try {
-    const { statusCode, headers, body } = await got.post(url, {
+    const asked = got.post(url, {
       form,
+      signal: tooLong.signal,
       headers: { accept: "application/json", "user-agent": "webex-token-service" },
       // The form holds secrets: it goes to the address that was configured, and nowhere a redirect points to.
       followRedirect: false,
@@ -51,6 +55,10 @@ async function post(
       timeout: { request: patience },
       retry: { limit: again ? 1 : 0, methods: ["POST"], statusCodes: [], backoffLimit: 500 },
     });
+    asked.on("downloadProgress", ({ transferred }) => {
+      if (transferred > LONGEST_BODY) tooLong.abort();
+    });
+    const { statusCode, headers, body } = await asked;
     return {
       status: statusCode,
       body,

@@ -55,7 +55,7 @@ export async function adopt(token: StoredToken, now: number, counter: Counter): 
   const { document, name, inputs, snapshot } = token;
   const { refreshToken, refreshAt, failure } = document;
   // Typed by hand as text or as a timestamp it can be read, but no query for numbers finds it.
-  const indexed = typeof snapshot.fields.refreshAt === "number";
+  const indexed = refreshAt !== undefined && typeof snapshot.fields.refreshAt === "number";
   const edited = failure !== undefined && failure.inputs !== inputs && (refreshAt ?? 0) > now;
   if (refreshToken === undefined || document.static || (indexed && !edited)) return false;
   const urgent = edited || lifeOf(document, now) === 0 || isLastDay(document, now);

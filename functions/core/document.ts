@@ -85,7 +85,8 @@ const NUMBERS = [
 ] as const satisfies readonly (keyof TokenDocument)[];
 
 /**
- * Reads a document as people type it: strings are trimmed, blank ones are absent, numbers may be strings.
+ * Reads a document as people type it: strings lose what comes along with a copy, blank ones are absent, numbers may be
+ * strings.
  * `mistyped` names the fields of a wrong kind; they are absent from `document`, so that one bad field never
  * hides a live token.
  */
@@ -97,7 +98,7 @@ export function parseDocument(raw: RawFields): { document: TokenDocument; mistyp
     read: (value: unknown) => TokenDocument[K] | undefined,
   ) => {
     const value = raw[field];
-    if (value === undefined || value === null || (typeof value === "string" && value.trim() === "")) return;
+    if (value === undefined || value === null || asString(value) === "") return;
     const parsed = read(value);
     if (parsed === undefined) mistyped.push(field);
     else document[field] = parsed;
@@ -124,13 +125,23 @@ export function nameProblem(name: string): string | undefined {
   return undefined;
 }
 
-const asString = (value: unknown) => (typeof value === "string" ? value.trim() : undefined);
+const asString = (value: unknown) => (typeof value === "string" ? bare(value) : undefined);
+
+/** The text without what comes along with a copy: blanks, signs of no width, and a pair of quotes. */
+function bare(text: string): string {
+  const trimmed = text.replace(/[\u200b-\u200f\u2060\ufeff]/g, "").trim();
+  const [, , inner] = /^(["'])(.*)\1$/s.exec(trimmed) ?? [];
+  return inner === undefined ? trimmed : inner.trim();
+}
+
+/** The year 9999 in ms: beyond it no store and no calendar goes. */
+const LATEST = Date.UTC(9999, 11, 31);
 
 /** A number or an instant in ms, however it was typed; `undefined` for all else. */
 export function asNumber(value: unknown): number | undefined {
   if (value instanceof Date) return asNumber(value.getTime());
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-  return typeof number === "number" && Number.isFinite(number) && number >= 0 ? number : undefined;
+  return typeof number === "number" && number >= 0 && number <= LATEST ? number : undefined;
 }
 
 function asBoolean(value: unknown): boolean | undefined {

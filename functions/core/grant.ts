@@ -1,5 +1,5 @@
 import { fieldsOf } from "./document.ts";
-import { MINUTE, SECOND, UNCHANGED_CODE } from "./time.ts";
+import { LONGEST_LIFETIME, LONGEST_RETRY_AFTER, MINUTE, SECOND, UNCHANGED_CODE } from "./time.ts";
 
 /** What Webex grants (RFC 6749 §5.1). Everything but the access token may be missing or null. */
 export interface Grant {
@@ -74,11 +74,11 @@ export function judge(answer: EndpointAnswer, now: number): Verdict {
 export function retryAfterOf(header: string | undefined, now: number): number | undefined {
   const value = header?.trim();
   if (value === undefined || value === "") return undefined;
-  if (/^\d+$/.test(value)) return Number(value) * SECOND;
+  if (/^\d+$/.test(value)) return Math.min(Number(value) * SECOND, LONGEST_RETRY_AFTER);
   // "rand(30),add(30)" was seen in public code: a template that nobody filled in. It means 30 to 60 s.
   if (/^rand\(\d+\)/.test(value)) return MINUTE;
   const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  return Number.isNaN(date) ? undefined : Math.min(Math.max(0, date - now), LONGEST_RETRY_AFTER);
 }
 
 /** The organization and cluster written into an access token, where its third part is an organization's id. */
@@ -98,7 +98,7 @@ function judgeGrant(body: Record<string, unknown>): Verdict {
   if (expiresIn !== undefined && expiresIn < 1) return refused("no_lifetime");
   const refreshToken = tokenOf(body.refresh_token);
   const refreshTokenExpiresIn = secondsOf(body.refresh_token_expires_in);
-  const scope = typeof body.scope === "string" ? body.scope.trim() || undefined : undefined;
+  const scope = scopeOf(body.scope);
   return {
     grant: {
       accessToken,
@@ -136,11 +136,20 @@ const OWN_WORDS = [RATE_LIMITED, UNCHANGED_CODE, "timeout", "network"];
 /** A token as it can travel in a header (RFC 6750 §2.1); `undefined` where there is none. */
 function tokenOf(value: unknown): string | undefined {
   const text = typeof value === "string" ? value.trim() : "";
-  return /^[\x21-\x7e]+$/.test(text) ? text : undefined;
+  return text.length <= LONGEST_TEXT && /^[\x21-\x7e]+$/.test(text) ? text : undefined;
 }
+
+/** RFC 6749 §3.3. What a store could not hold must not keep a token from being stored. */
+function scopeOf(value: unknown): string | undefined {
+  const text = typeof value === "string" ? value.trim() : "";
+  return text.length <= LONGEST_TEXT && /^[\x20-\x7e]+$/.test(text) ? text : undefined;
+}
+
+/** Characters: more fits into no header. */
+const LONGEST_TEXT = 16_384;
 
 function secondsOf(value: unknown): number | undefined {
   if (typeof value === "string" && value.trim() === "") return undefined;
   const seconds = typeof value === "string" ? Number(value) : value;
-  return typeof seconds === "number" && Number.isFinite(seconds) ? seconds : undefined;
+  return typeof seconds === "number" && seconds <= LONGEST_LIFETIME / SECOND ? seconds : undefined;
 }

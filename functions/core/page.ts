@@ -32,4 +32,8 @@ const ENTITIES: Record<string, string> = {
   "'": "&#39;",
 };
 
-const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
+/** What is no text, or turns the direction of the text around it, can't be seen: it is shown as U+FFFD. */
+const UNSEEN = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu;
+
+const escapeHtml = (text: string) =>
+  text.replace(UNSEEN, "\uFFFD").replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");

@@ -194,7 +194,10 @@ function credentialsOf({ document, mistyped, unopened }: StoredToken): RefreshRe
   if (clientId === undefined) return lack("clientId");
   if (clientSecret === undefined) return lack("clientSecret");
   if (refreshToken === undefined) return lack("refreshToken");
-  return { clientId, clientSecret, refreshToken };
+  const credentials = { clientId, clientSecret, refreshToken };
+  // RFC 6749 appendix A: a line break, a space or an accent came along with a copy.
+  const spoilt = Object.entries(credentials).find(([, value]) => !/^[\x21-\x7e]+$/.test(value));
+  return spoilt === undefined ? credentials : { lacking: `mistyped_${spoilt[0]}`, permanent: true };
 }
 
 /**

@@ -5,8 +5,6 @@ export interface Request {
   query: URLSearchParams;
   /** Names in lower case; a repeated header is joined by ", ". */
   headers: Readonly<Record<string, string | undefined>>;
-  /** Address of the caller, as far as the platform tells it. */
-  caller: string;
 }
 
 /** What goes out. One place writes it: `adapters/http.ts`. */

@@ -1,4 +1,5 @@
 import { type Authorizer, finishAuthorization } from "./authorization.ts";
+import { redeemState } from "./consent.ts";
 import { nameProblem } from "./document.ts";
 import { pageReply } from "./page.ts";
 import { admit, identify, type Passphrases } from "./passphrase.ts";
@@ -23,7 +24,9 @@ export const makeSetup =
 export function setupProblem(problem: Problem, reference: string, request: Request): Reply {
   const reply = problemReply(problem, reference);
   if (!wantsPage(request)) return reply;
-  return pageReply(reply.status, "That did not work", sentence(problem.message), `Reference: ${reference}`);
+  const sentences = [sentence(problem.message), `Reference: ${reference}`];
+  const page = pageReply(reply.status, "That did not work", ...sentences);
+  return { ...page, headers: { ...reply.headers, ...page.headers } };
 }
 
 async function init(request: Request, { passphrases, store, log, anyMethod }: Setup): Promise<Reply> {
@@ -50,7 +53,12 @@ async function callback(request: Request, setup: Setup): Promise<Reply> {
   const error = single(query, "error");
   if (error !== undefined) {
     const description = single(query, "error_description");
-    throw new Problem("consent_refused", description === undefined ? error : `${error}: ${description}`);
+    const refusal = new Problem(
+      "consent_refused",
+      description === undefined ? error : `${error}: ${description}`,
+    );
+    if (!query.has("code")) await tellWhoWaits(single(query, "state"), refusal, setup);
+    throw refusal;
   }
   const code = single(query, "code");
   const state = single(query, "state");
@@ -65,6 +73,13 @@ async function callback(request: Request, setup: Setup): Promise<Reply> {
       "You can close this page.",
     );
   return { status: 200, body: { status: "200", message: "Access & Refresh tokens created" } };
+}
+
+/** A consent that was refused uses its state up, so that whoever made it hears of that. */
+async function tellWhoWaits(state: string | undefined, { message }: Problem, setup: Setup): Promise<void> {
+  if (!state) return;
+  const consent = await redeemState(state, false, setup).catch(() => "it stands for nothing");
+  if (typeof consent !== "string") await consent.conclude(message);
 }
 
 const wantsPage = ({ path, headers }: Request) =>

@@ -28,10 +28,15 @@ export function stateOf({ document }: Pick<StoredToken, "document">, now: number
 }
 
 /** What is wrong with a token that only a person can mend, and what that person does. */
-export function needText(
-  { name, document, mistyped }: Pick<StoredToken, "name" | "document" | "mistyped">,
-  need: Need,
-): string {
+export function needText(token: Needy, need: Need): string {
+  const text = mendingText(token, need);
+  const untold = token.mistyped.filter((field) => !text.includes(field));
+  return untold.length === 0 ? text : `${text}; of a wrong kind in its document: ${untold.join(", ")}`;
+}
+
+type Needy = Pick<StoredToken, "name" | "document" | "mistyped">;
+
+function mendingText({ name, document, mistyped }: Needy, need: Need): string {
   const run = (command: string) => `run "npm run tokens -- ${command} ${name}"`;
   const consent = `${run("authorize")} and open the address it prints`;
   switch (need) {

@@ -59,9 +59,12 @@ async function amend(
 
 function historyOf({ last, sweeps }: RawFields): SweepHistory {
   return {
-    last: typeof last === "number" ? last : 0,
-    sweeps: Array.isArray(sweeps)
-      ? sweeps.filter((sweep): sweep is Sweep & { at: number } => "at" in fieldsOf(sweep))
-      : [],
+    last: asNumber(last) ?? 0,
+    sweeps: Array.isArray(sweeps) ? sweeps.filter(isEntry) : [],
   };
+}
+
+function isEntry(sweep: unknown): sweep is Sweep & { at: number } {
+  const { at } = fieldsOf(sweep);
+  return typeof at === "number" && asNumber(at) !== undefined;
 }

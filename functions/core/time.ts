@@ -18,6 +18,9 @@ export const LEASE_TIME = 30 * SECOND;
 /** `Retry-After` is obeyed up to this. */
 export const LONGEST_RETRY_AFTER = 10 * MINUTE;
 
+/** Thirty years: whoever says more is mistaken. */
+export const LONGEST_LIFETIME = 30 * 365 * DAY;
+
 const FORCED_GAP = 30 * SECOND;
 const TRANSIENT = { first: 30 * SECOND, most: 10 * MINUTE };
 const UNCHANGED = { first: MINUTE, most: 10 * MINUTE };
@@ -33,9 +36,11 @@ export const UNCHANGED_CODE = "unchanged";
 /** ms that an access token lives when fresh. */
 export function lifetimeOf(document: TokenDocument): number {
   const { lifetime, accessExpires, lastRefresh } = document;
-  if (lifetime !== undefined && lifetime > 0) return lifetime * SECOND;
+  if (lifetime !== undefined && lifetime > 0) return Math.min(lifetime * SECOND, LONGEST_LIFETIME);
   const lived = (accessExpires ?? 0) - (lastRefresh ?? 0);
-  return accessExpires !== undefined && lastRefresh !== undefined && lived > 0 ? lived : DEFAULT_LIFETIME;
+  return accessExpires !== undefined && lastRefresh !== undefined && lived > 0
+    ? Math.min(lived, LONGEST_LIFETIME)
+    : DEFAULT_LIFETIME;
 }
 
 /** ms of life below which a read asks for a refresh. */

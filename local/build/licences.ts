@@ -32,9 +32,12 @@ export interface Licence {
 export async function licencesIn(metafile: Metafile, root: string): Promise<Licence[]> {
   const found = await Promise.all(foldersIn(metafile).map((folder) => licenceIn(path.join(root, folder))));
   const apache = found.find(({ id, text }) => id === SAME_FOR_ALL && WHOLE.test(text))?.text ?? "";
-  const all = found.map((one) => (one.id === SAME_FOR_ALL && one.text === "" ? { ...one, text: apache } : one));
+  const all = found.map((one) =>
+    one.id === SAME_FOR_ALL && one.text === "" ? { ...one, text: apache } : one,
+  );
   const problems = all.flatMap(({ name, version, id, text }) => {
-    if (!KNOWN.has(id)) return [`${name} ${version} has a licence that is not known here: ${JSON.stringify(id)}`];
+    if (!KNOWN.has(id))
+      return [`${name} ${version} has a licence that is not known here: ${JSON.stringify(id)}`];
     return text === "" ? [`${name} ${version} comes without the text of its licence`] : [];
   });
   if (problems.length > 0) throw new Error(problems.sort().join("; "));
@@ -59,7 +62,12 @@ function foldersIn({ outputs }: Metafile): string[] {
 async function licenceIn(folder: string): Promise<Licence> {
   const manifest = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
   const { name, version, license } = manifest;
-  return { name, version, id: typeof license === "string" ? license : JSON.stringify(license), text: await textIn(folder) };
+  return {
+    name,
+    version,
+    id: typeof license === "string" ? license : JSON.stringify(license),
+    text: await textIn(folder),
+  };
 }
 
 async function textIn(folder: string): Promise<string> {

@@ -167,7 +167,9 @@ export function callbackIn(pasted: string, name: string): Callback {
     throw new CommandError("what was pasted is no address: copy all of the browser's address line");
   const error = url.searchParams.get("error");
   if (error !== null)
-    throw new CommandError(`Webex was not allowed to authorize token "${name}" (${error.slice(0, 60)})`);
+    throw new CommandError(
+      `Webex was not allowed to authorize token "${name}" (${/^[\x20-\x7e]{1,60}/.exec(error)?.[0] ?? "for no reason that can be read"})`,
+    );
   const code = url.searchParams.get("code");
   const state = url.searchParams.get("state");
   if (code && state) return { code, state };

@@ -320,6 +320,7 @@ describe.concurrent("npm start says in one sentence, and ends with status 1, tha
       GOOGLE_CLOUD_PROJECT: "a-project",
       GCE_METADATA_HOST: "127.0.0.1:1",
       METADATA_SERVER_DETECTION: "none",
+      SEALING: "off",
     };
     expect(await complaint(newFolder(), { env, args: ["--live"] })).toMatch(
       /^can't read Firestore of project a-project: .*gcloud auth application-default login/,

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { openFirestore } from "../../functions/adapters/firestore.ts";
-import { type DocumentStore, tokenStore } from "../../functions/core/store.ts";
+import { type Collection, type DocumentStore, tokenStore } from "../../functions/core/store.ts";
 import { freshProject } from "../support/emulator.ts";
 
 const RULES = path.resolve(import.meta.dirname, "../../firebase.rules");
@@ -25,6 +25,10 @@ afterAll(async () => {
   await documents?.close();
 });
 
+/** All that there are, and one that nobody has thought of yet. */
+const COLLECTIONS = ["tokens", "authorizations", "status", "of-tomorrow"];
+let owned = 0;
+
 /** A JSON web token that nobody signed: to the emulator, a signed-in person. */
 function unsigned(claims: object): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -39,51 +43,96 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
     const url = `http://${emulator}/emulator/v1/projects/${project}:securityRules`;
     const answer = await fetch(url, { method: "PUT", headers: OWNER, body: JSON.stringify(rules) });
     expect(answer.status).toBe(200);
-    for (const collection of ["tokens", "authorizations", "status"] as const)
-      await documents.create(collection, "there", { clientId: "canary" });
+    for (const collection of COLLECTIONS)
+      await documents.create(collection as Collection, "there", { clientId: "canary" });
   });
 
+  const bearer = (claims: object) => ({ authorization: `Bearer ${unsigned(claims)}` });
+  const person = { sub: "u", user_id: "u", email: "u@example.org", email_verified: true };
   const clients: [string, Record<string, string>][] = [
     ["nobody", {}],
-    ["a signed-in person", { authorization: `Bearer ${unsigned({ sub: "u", user_id: "u" })}` }],
-    [
-      "an administrator by claim",
-      { authorization: `Bearer ${unsigned({ sub: "u", user_id: "u", admin: true })}` },
-    ],
+    ["a signed-in person", bearer(person)],
+    ["an administrator by claim", bearer({ ...person, admin: true, role: "owner", roles: ["admin"] })],
+    ["somebody who signed in without a name", bearer({ sub: "a", provider_id: "anonymous" })],
   ];
-  const body = JSON.stringify({ fields: { clientId: { stringValue: "intruder" } } });
-  const query = JSON.stringify({ structuredQuery: { from: [{ collectionId: "tokens" }] } });
-  const write = { update: { name: `${root}/documents/tokens/new`, fields: {} } };
-  const attempts: [string, string, RequestInit][] = [
-    ["read a token", "/tokens/there", {}],
-    ["learn that a token is not there", "/tokens/nobody", {}],
-    ["read an authorization", "/authorizations/there", {}],
-    ["read the state of the service", "/status/there", {}],
-    ["list tokens", "/tokens", {}],
-    ["query tokens", ":runQuery", { method: "POST", body: query }],
-    ["change a token", "/tokens/there", { method: "PATCH", body }],
-    ["create a token", "/tokens?documentId=new", { method: "POST", body }],
-    ["create a token by commit", ":commit", { method: "POST", body: JSON.stringify({ writes: [write] }) }],
-    ["remove a token", "/tokens/there", { method: "DELETE" }],
-    ["write below a token", "/tokens/there/deep/er", { method: "PATCH", body }],
+  const post = (content: object): RequestInit => ({ method: "POST", body: JSON.stringify(content) });
+  const patch: RequestInit = {
+    method: "PATCH",
+    body: JSON.stringify({ fields: { clientId: { stringValue: "intruder" } } }),
+  };
+  const named = (path: string) => `${root}/documents/${path}`;
+  const from = (collectionId: string, allDescendants = false) => ({
+    structuredQuery: { from: [{ collectionId, allDescendants }] },
+  });
+  const attempts: [string, (collection: string) => [path: string, init?: RequestInit]][] = [
+    ["get a document", (within) => [`/${within}/there`]],
+    ["learn that a document is not there", (within) => [`/${within}/nobody`]],
+    ["get documents in a batch", (within) => [":batchGet", post({ documents: [named(`${within}/there`)] })]],
+    ["list a collection", (within) => [`/${within}`]],
+    ["list a collection's missing documents", (within) => [`/${within}?showMissing=true`]],
+    ["query a collection", (within) => [":runQuery", post(from(within))]],
+    ["query every collection of that name", (within) => [":runQuery", post(from(within, true))]],
+    [
+      "count a collection",
+      (within) => [
+        ":runAggregationQuery",
+        post({ structuredAggregationQuery: { ...from(within), aggregations: [{ alias: "n", count: {} }] } }),
+      ],
+    ],
+    ["create a document", (within) => [`/${within}?documentId=new`, { ...patch, method: "POST" }]],
+    ["create one with a name of its own", (within) => [`/${within}`, { ...patch, method: "POST" }]],
+    ["put a document where there is none", (within) => [`/${within}/new`, patch]],
+    ["change a document", (within) => [`/${within}/there`, patch]],
+    ["change one field", (within) => [`/${within}/there?updateMask.fieldPaths=clientId`, patch]],
+    ["remove a document", (within) => [`/${within}/there`, { method: "DELETE" }]],
+    ["remove one that is not there", (within) => [`/${within}/nobody`, { method: "DELETE" }]],
+    [
+      "create one by commit",
+      (within) => [":commit", post({ writes: [{ update: { name: named(`${within}/new`), fields: {} } }] })],
+    ],
+    [
+      "remove one by commit",
+      (within) => [":commit", post({ writes: [{ delete: named(`${within}/there`) }] })],
+    ],
+    ["get a document below one", (within) => [`/${within}/there/deep/er`]],
+    ["write a document below one", (within) => [`/${within}/there/deep/er`, patch]],
+    ["list what is below one", (within) => [`/${within}/there/deep`]],
+    ["learn what is below one", (within) => [`/${within}/there:listCollectionIds`, post({})]],
   ];
 
   describe.each(clients)("%s", (_, headers) => {
-    test.each(attempts)("can't %s", async (_, target, init) => {
-      const answer = await fetch(documentsUrl + target, { ...init, headers });
-      expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("canary")]);
+    test.each(attempts)("can't %s, in any collection", async (_, attempt) => {
+      for (const collection of COLLECTIONS) {
+        const [path, init] = attempt(collection);
+        const answer = await fetch(documentsUrl + path, { ...init, headers });
+        const said = [collection, answer.status, await answer.text()];
+        expect(said).toEqual([collection, 403, expect.not.stringContaining("canary")]);
+      }
+    });
+
+    test("can't learn which collections there are", async () => {
+      const answer = await fetch(`${documentsUrl}:listCollectionIds`, { ...post({}), headers });
+      expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("tokens")]);
     });
   });
 
   test("nothing that was refused was done", async () => {
-    expect((await documents.list("tokens", 10)).map(({ id, fields }) => [id, fields])).toEqual([
-      ["there", { clientId: "canary" }],
-    ]);
+    for (const collection of COLLECTIONS) {
+      const found = await documents.list(collection as Collection, 10);
+      expect([collection, found.map(({ id, fields }) => [id, fields])]).toEqual([
+        collection,
+        [["there", { clientId: "canary" }]],
+      ]);
+    }
   });
 
-  test("the same requests by the owner are answered: it is the rules that refuse", async () => {
-    const answer = await fetch(`${documentsUrl}/tokens/there`, { headers: OWNER });
-    expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining("canary")]);
+  // Else a request that is badly made, and refused for that, would prove nothing.
+  test.each(attempts)("the owner can %s: it is the rules that refuse", async (_, attempt) => {
+    const collection = `of the owner ${++owned}`.replaceAll(" ", "-");
+    await documents.create(collection as Collection, "there", { clientId: "canary" });
+    const [path, init] = attempt(collection);
+    const { status } = await fetch(documentsUrl + path, { ...init, headers: OWNER });
+    expect([200, 404]).toContain(status);
   });
 });
 

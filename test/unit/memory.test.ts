@@ -381,7 +381,6 @@ function instance(
       path: "/",
       query: new URLSearchParams({ name: "flow" }),
       headers: { "x-token-passphrase": "shared", ...(rejected && { "x-token-rejected": rejected }) },
-      caller: "",
     });
   return { asks, ask };
 }

@@ -22,7 +22,6 @@ const requestWith = (headers: Request["headers"]): Request => ({
   path: "/",
   query: new URLSearchParams("name=acme"),
   headers,
-  caller: "192.0.2.1",
 });
 const passing = (passphrase: string) => requestWith({ "x-token-passphrase": passphrase });
 const basic = (credentials: string, scheme = "Basic") =>

@@ -1,0 +1,197 @@
+import type { Command } from "commander";
+import { readSettings } from "../../functions/adapters/env.ts";
+import { sha256 } from "../../functions/core/hash.ts";
+import type { StoredToken } from "../../functions/core/store.ts";
+import { addNewest, endOlder, passphraseFile } from "../passphrase-file.ts";
+import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { edit, findToken } from "./stored.ts";
+
+/** Seconds after which every running service has read the shared passphrases again. */
+const SHARED_WITHIN = 60;
+/** Seconds for which lookup may answer from what it remembers of a token. */
+const OWN_WITHIN = 30;
+
+/** `passphrase`: what callers show: the one that all tokens share, or a token's own. */
+export const passphrase: Register = (program, context) => {
+  const group = program
+    .command("passphrase")
+    .description("the passphrases that callers show: the one that tokens share, and a token's own")
+    .addHelpText(
+      "after",
+      `
+The shared one is rotated in three steps, and no caller is turned away:
+  npm run tokens -- passphrase rotate            a new one; the old one stays good
+                                                 paste the new one wherever the old one is
+  npm run tokens -- passphrase rotate --finish   the old one is good no more`,
+    )
+    .addHelpText(
+      "after",
+      examples(
+        ["passphrase rotate", "a new shared passphrase"],
+        ["passphrase set sales", "one that opens this token alone"],
+        ["passphrase clear sales", "the shared one opens it again"],
+      ),
+    );
+  rotate(group, () => program.opts<{ live?: boolean }>().live === true, context);
+  set(group, context);
+  clear(group, context);
+};
+
+function rotate(group: Command, live: () => boolean, context: Context): void {
+  group
+    .command("rotate")
+    .description("make a new shared passphrase; the one before stays good until --finish")
+    .option("--finish", "end the old one instead: only the newest stays good")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+At most two are good at a time: to rotate twice ends the oldest. The new one is printed on standard output,
+once. A running service reads the file again within a minute ("within" in JSON, in seconds).`,
+    )
+    .addHelpText(
+      "after",
+      examples(
+        ["passphrase rotate", "256 bits, made at random"],
+        ["passphrase rotate --json", "for programs"],
+        ["passphrase rotate --finish", "once the new one is pasted everywhere"],
+      ),
+    )
+    .action(({ finish, json }: { finish?: boolean; json?: boolean }) => {
+      const file = passphraseFile(readSettings(process.env, []), live(), context.deployment);
+      context.terminal.remark(`passphrases in ${file}`);
+      if (finish) finishRotation(file, json, context);
+      else makeNew(file, json, context);
+    });
+}
+
+function makeNew(file: string, json: boolean | undefined, { terminal, runtime }: Context): void {
+  const fresh = runtime.secret();
+  const ended = addNewest(file, fresh);
+  if (json) {
+    terminal.json({ passphrase: fresh, live: 2, ended, within: SHARED_WITHIN, file });
+    return;
+  }
+  terminal.say("The new shared passphrase; a running service takes it within a minute:");
+  terminal.print(fresh);
+  if (ended > 0) terminal.say("There were two already: the older of them is good no more.");
+  terminal.say(
+    "The one before it stays good. Once the new one is pasted everywhere: npm run tokens -- passphrase rotate --finish",
+  );
+}
+
+function finishRotation(file: string, json: boolean | undefined, { terminal }: Context): void {
+  const ended = endOlder(file);
+  const done =
+    ended > 0
+      ? "the old shared passphrase is good no more: a running service refuses it within a minute"
+      : "there is only one shared passphrase: nothing was to be ended";
+  if (json) terminal.json({ live: 1, ended, within: SHARED_WITHIN, file });
+  else terminal.print(done);
+}
+
+function set(group: Command, context: Context): void {
+  const { terminal, runtime } = context;
+  group
+    .command("set")
+    .argument("<name>", "name of the token", tokenName)
+    .description("give a token a passphrase of its own; the shared one opens it no more")
+    .option("--replace", "where it has one already, without asking")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+It is made at random and printed on standard output, once: only its hash is stored. Lookup knows of it within
+half a minute ("within" in JSON, in seconds).`,
+    )
+    .addHelpText(
+      "after",
+      examples(
+        ["passphrase set sales", "256 bits, made at random"],
+        ["passphrase set sales --replace", "a new one; the old one is good no more"],
+      ),
+    )
+    .action((name: string, { replace, json }: { replace?: boolean; json?: boolean }) =>
+      withTokens(context, async (store) => {
+        const seen = await findToken(name, store);
+        if (hasOwn(seen) && !replace)
+          await agree(
+            `token "${name}" has a passphrase of its own already: give --replace to end that one`,
+            `Token "${name}" has a passphrase of its own already. Do you want to end that one?`,
+            seen,
+            context,
+          );
+        const own = runtime.secret();
+        await edit(name, store, (current) => {
+          if (!replace) asSeen(current, seen);
+          return { passphraseHash: sha256(own) };
+        });
+        if (json) return terminal.json({ name, passphrase: own, replaced: hasOwn(seen), within: OWN_WITHIN });
+        terminal.say(`The passphrase of token "${name}", which opens nothing else, within half a minute:`);
+        terminal.print(own);
+      }),
+    );
+}
+
+function clear(group: Command, context: Context): void {
+  const { terminal } = context;
+  group
+    .command("clear")
+    .argument("<name>", "name of the token", tokenName)
+    .description("take a token's own passphrase away; the shared one opens it again")
+    .option("--yes", "without asking, for scripts")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(["passphrase clear sales", "asks first"], ["passphrase clear sales --yes", "does not"]),
+    )
+    .action((name: string, { yes, json }: { yes?: boolean; json?: boolean }) =>
+      withTokens(context, async (store) => {
+        const seen = await findToken(name, store);
+        const cleared = hasOwn(seen);
+        if (cleared) {
+          if (!yes)
+            await agree(
+              `token "${name}" keeps its passphrase: without a terminal to ask in, give --yes`,
+              `Take the passphrase of token "${name}" away? The shared one opens it then.`,
+              seen,
+              context,
+            );
+          await edit(name, store, (current) => {
+            if (!yes) asSeen(current, seen);
+            return { passphraseHash: undefined };
+          });
+        }
+        if (json) terminal.json({ name, cleared, within: OWN_WITHIN });
+        else
+          terminal.print(
+            cleared
+              ? `the shared passphrase opens token "${name}" again, within half a minute`
+              : `token "${name}" has no passphrase of its own: the shared one opens it`,
+          );
+      }),
+    );
+}
+
+/** One that can't be read locks the token all the same. */
+const hasOwn = ({ document, mistyped }: StoredToken) =>
+  document.passphraseHash !== undefined || mistyped.includes("passphraseHash");
+
+/** Throws `CommandError` for no; `unasked` where nobody is there to ask. */
+async function agree(
+  unasked: string,
+  question: string,
+  { name }: StoredToken,
+  { terminal }: Context,
+): Promise<void> {
+  if (!terminal.interactive) throw new CommandError(unasked);
+  if (!(await terminal.confirm(question))) throw new CommandError(`token "${name}" was left as it is`);
+}
+
+/** Nobody agreed to end a passphrase that came after the question. Throws `CommandError`. */
+function asSeen(current: StoredToken, seen: StoredToken): void {
+  const hash = ({ snapshot }: StoredToken) => JSON.stringify(snapshot.fields.passphraseHash);
+  if (hash(current) !== hash(seen))
+    throw new CommandError(`the passphrase of token "${seen.name}" was changed meanwhile: look again`);
+}

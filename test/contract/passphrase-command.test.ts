@@ -1,0 +1,370 @@
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { Command } from "commander";
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { openPassphrases } from "../../functions/adapters/passphrases.ts";
+import { runtime } from "../../functions/adapters/runtime.ts";
+import { openSqlite } from "../../functions/adapters/sqlite.ts";
+import { sha256 } from "../../functions/core/hash.ts";
+import { makeLookup } from "../../functions/core/lookup.ts";
+import { parsePassphrases } from "../../functions/core/passphrase.ts";
+import { Problem } from "../../functions/core/reply.ts";
+import { tokenReader } from "../../functions/core/store.ts";
+import { HOUR, SECOND } from "../../functions/core/time.ts";
+import type { Context } from "../../local/commands/context.ts";
+import { passphrase } from "../../local/commands/passphrase.ts";
+import { findDeployment } from "../../local/deployment.ts";
+import { fakeClock } from "../support/clock.ts";
+import { stopAll, temporaryFolder } from "../support/processes.ts";
+
+/** The passphrase commands on real files and stores, with a person at a terminal and a clock that can be turned. */
+
+const SHARED = "made-up-shared-passphrase";
+const OLDER = "made-up-passphrase-before-it";
+const RANDOM = /^[\w-]{43}$/;
+
+let folder: string;
+let file: string;
+let store: string;
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  [file, store] = [path.join(folder, "passphrase"), path.join(folder, "tokens.db")];
+  for (const name of ["TOKEN_PASSPHRASE", "GOOGLE_CLOUD_PROJECT", "FIRESTORE_EMULATOR_HOST"])
+    vi.stubEnv(name, undefined);
+  vi.stubEnv("TOKEN_PASSPHRASE_FILE", file);
+  vi.stubEnv("STORE", store);
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+afterAll(stopAll);
+
+/** What a person answers; `undefined`: nobody is there. Called, it may do something while the question stands. */
+type Person = (() => boolean | Promise<boolean>) | undefined;
+
+/** Runs a command in this process. */
+async function tokens(line: string, person?: Person) {
+  const shown = { printed: [] as string[], said: [] as string[], asked: [] as string[], help: "" };
+  const terminal: Context["terminal"] = {
+    interactive: person !== undefined,
+    print: (text) => void shown.printed.push(text),
+    json: (value) => void shown.printed.push(JSON.stringify(value)),
+    say: (text) => void shown.said.push(text),
+    remark: () => {},
+    secret: () => Promise.reject(new Error("a secret was asked for")),
+    async confirm(question) {
+      shown.asked.push(question);
+      return (await person?.()) ?? false;
+    },
+    piped: () => Promise.reject(new Error("standard input was read")),
+  };
+  const program = new Command().option("--live").exitOverride();
+  const writeOut = (text: string) => {
+    shown.help += text;
+  };
+  program.configureOutput({ writeOut, writeErr: () => {} });
+  const deployment = () => findDeployment(process.env, program.opts<{ live?: boolean }>().live === true);
+  passphrase(program, { deployment, terminal, runtime, signal: new AbortController().signal });
+  const error = await program.parseAsync(line.split(" "), { from: "user" }).then(
+    () => undefined,
+    (thrown: Error) => thrown,
+  );
+  return { ...shown, error: error?.message, name: error?.name };
+}
+
+/** What it printed; throws what the command ended in. */
+async function well(line: string, person?: Person): Promise<string> {
+  const { printed, error } = await tokens(line, person);
+  expect({ line, error }).toEqual({ line, error: undefined });
+  expect(printed).toHaveLength(1);
+  return printed[0] ?? "";
+}
+
+/** The sentence that it ends in, having printed nothing. */
+async function told(line: string, person?: Person): Promise<string> {
+  const { printed, error, name } = await tokens(line, person);
+  expect({ printed, name }).toEqual({ printed: [], name: "CommandError" });
+  expect(error).not.toContain("made-up");
+  return error ?? "";
+}
+
+const keep = (...passphrases: string[]) =>
+  writeFileSync(file, `${passphrases.join("\n")}\n`, { mode: 0o640 });
+const text = () => readFileSync(file, "utf8");
+
+describe("a rotation", () => {
+  /** A lookup that goes on running, by a clock of its own; gives the status that a passphrase gets. */
+  async function lookup() {
+    const clock = fakeClock();
+    const fields = {
+      accessToken: "canary-access-token",
+      accessExpires: clock.now() + 12 * HOUR,
+      static: true,
+    };
+    const snapshot = { id: "t", fields, version: "1", readAt: clock.now(), writtenAt: clock.now() };
+    const handle = makeLookup({
+      reader: tokenReader({ read: async () => snapshot }, clock.now),
+      askRefresher: async () => ({ outcome: "fresh" }),
+      passphrases: await openPassphrases({ file }, () => {}, clock.now),
+      runtime: { ...runtime, now: clock.now },
+      log: () => {},
+      threshold: 2 * HOUR,
+    });
+    const statusOf = async (given: string) => {
+      const headers = { "x-token-passphrase": given };
+      const request = { method: "GET", path: "/", query: new URLSearchParams("name=t"), headers, caller: "" };
+      const ended = await Promise.try(handle, request).catch((error: unknown) => error);
+      return ended instanceof Problem ? ended.code : (ended as { status: number }).status;
+    };
+    return { clock, statusOf };
+  }
+
+  test("is known to a running lookup within a minute, and turns nobody away before its finish", async () => {
+    keep(SHARED);
+    const { clock, statusOf } = await lookup();
+    const fresh = await well("passphrase rotate");
+    expect(fresh).toMatch(RANDOM);
+    clock.advance(60 * SECOND - 1);
+    expect(await statusOf(SHARED)).toBe(200);
+    expect(await statusOf(fresh)).toBe("wrong_passphrase");
+    clock.advance(1);
+    expect(await statusOf(SHARED)).toBe(200);
+    expect(await statusOf(fresh)).toBe(200);
+
+    await well("passphrase rotate --finish");
+    clock.advance(60 * SECOND);
+    expect(await statusOf(SHARED)).toBe("wrong_passphrase");
+    expect(await statusOf(fresh)).toBe(200);
+  });
+
+  test("puts the new one before the one that was newest, and lets two live at most", async () => {
+    keep(SHARED, OLDER);
+    const answer = JSON.parse(await well("passphrase rotate --json"));
+    const fresh = expect.stringMatching(RANDOM);
+    expect(answer).toEqual({ passphrase: fresh, live: 2, ended: 1, within: 60, file });
+    expect(text()).toBe(`${answer.passphrase}\n${SHARED}\n`);
+    expect(parsePassphrases(text())).toEqual([answer.passphrase, SHARED]);
+    expect(statSync(file).mode & 0o777).toBe(0o640);
+    expect(readdirSync(folder)).toEqual(["passphrase"]);
+  });
+
+  test("is finished once; a second time there is nothing to end", async () => {
+    keep(SHARED, OLDER);
+    const finish = async () => JSON.parse(await well("passphrase rotate --finish --json"));
+    expect(await finish()).toEqual({ live: 1, ended: 1, within: 60, file });
+    expect(text()).toBe(`${SHARED}\n`);
+    expect(await finish()).toEqual({ live: 1, ended: 0, within: 60, file });
+    expect(text()).toBe(`${SHARED}\n`);
+    expect(await well("passphrase rotate --finish")).toContain("only one shared passphrase");
+  });
+
+  test("takes a file as people write it: blank lines, the line ends of Windows, no last one", async () => {
+    writeFileSync(file, `\r\n ${SHARED}\t\r\n\r\n${OLDER}`);
+    const fresh = await well("passphrase rotate");
+    expect(text()).toBe(`${fresh}\n${SHARED}\n`);
+  });
+
+  test("prints the new passphrase alone, once, and says beside it when it is live", async () => {
+    keep(SHARED);
+    const { printed, said } = await tokens("passphrase rotate");
+    expect(printed).toEqual([expect.stringMatching(RANDOM)]);
+    expect(said.join(" ")).toMatch(/within a minute.*rotate --finish/);
+    expect(said.join(" ")).not.toContain(printed[0]);
+    expect(said.join(" ")).not.toContain(SHARED);
+  });
+
+  test("leaves a link what it is, and changes what it leads to", async () => {
+    keep(SHARED);
+    const link = path.join(folder, "link");
+    symlinkSync(file, link);
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", link);
+    const fresh = await well("passphrase rotate");
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(parsePassphrases(text())).toEqual([fresh, SHARED]);
+  });
+
+  test("is of the sandbox's place, or of the live one where that is asked for", async () => {
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
+    vi.stubEnv("STORE", undefined);
+    const before = process.cwd();
+    process.chdir(folder);
+    try {
+      for (const mode of ["live", "sandbox"]) {
+        mkdirSync(path.join(".data", mode), { recursive: true });
+        writeFileSync(path.join(".data", mode, "passphrase"), `${SHARED}-${mode}\n`);
+      }
+      const [live, sandbox] = [await well("--live passphrase rotate"), await well("passphrase rotate")];
+      expect(readFileSync(".data/live/passphrase", "utf8")).toBe(`${live}\n${SHARED}-live\n`);
+      expect(readFileSync(".data/sandbox/passphrase", "utf8")).toBe(`${sandbox}\n${SHARED}-sandbox\n`);
+    } finally {
+      process.chdir(before);
+    }
+  });
+});
+
+describe("a rotation that can't be made says what to do", () => {
+  const both = ["passphrase rotate", "passphrase rotate --finish"];
+
+  test.each(both)("where TOKEN_PASSPHRASE holds it: %s", async (line) => {
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
+    vi.stubEnv("TOKEN_PASSPHRASE", SHARED);
+    expect(await told(line)).toMatch(/TOKEN_PASSPHRASE.*first line.*Secret Manager.*add a new version/);
+  });
+
+  test.each(both)("where the tokens are in Firestore: %s", async (line) => {
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
+    vi.stubEnv("STORE", undefined);
+    vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
+    expect(await told(line)).toMatch(/add a new version to their secret.*TOKEN_PASSPHRASE_FILE/);
+    vi.stubEnv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
+    expect(await told(line)).toMatch(/add a new version to their secret/);
+  });
+
+  test("not where a file is named, wherever the tokens are", async () => {
+    vi.stubEnv("STORE", undefined);
+    vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
+    keep(SHARED);
+    expect(parsePassphrases(text())).not.toContain(await well("passphrase rotate"));
+  });
+
+  test.each(both)("where there is no file: %s", async (line) => {
+    expect(await told(line)).toMatch(/no passphrase file .*: TOKEN_PASSPHRASE_FILE must name/);
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
+    const { error } = await tokens(`--live ${line}`);
+    expect(error).toMatch(/no passphrase file .*live.passphrase.{2}"npm start" makes it/);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.each([
+    ["none", "\n", "it holds no passphrase"],
+    ["more than any service would take", `${SHARED}\n${OLDER}\ncanary-third\n`, "it holds 3 passphrases"],
+    ["one that no header can carry", "made-up-schön\n", "ASCII"],
+  ])("where the file holds %s", async (_, content, words) => {
+    writeFileSync(file, content);
+    for (const line of both) expect(await told(line)).toContain(words);
+    expect(text()).toBe(content);
+    expect(readdirSync(folder)).toEqual(["passphrase"]);
+  });
+
+  test("where somebody else rotates just now", async () => {
+    keep(SHARED);
+    writeFileSync(`${file}.new`, "");
+    expect(await told("passphrase rotate")).toContain(`if nobody is, remove ${file}.new`);
+    expect(text()).toBe(`${SHARED}\n`);
+  });
+});
+
+describe("a token's own passphrase", () => {
+  const HASH = sha256("made-up-own-passphrase");
+
+  async function given(passphraseHash?: unknown): Promise<void> {
+    const documents = openSqlite(store, Date.now);
+    await documents.create("tokens", "sales", {
+      clientId: "made-up",
+      ...(passphraseHash !== undefined && { passphraseHash }),
+    });
+    await documents.close();
+  }
+
+  async function fields() {
+    const documents = openSqlite(store, Date.now);
+    const found = await documents.read("tokens", "sales");
+    await documents.close();
+    return found?.fields;
+  }
+
+  /** Somebody else, while a question stands. */
+  async function meanwhile(passphraseHash: string): Promise<boolean> {
+    const documents = openSqlite(store, Date.now);
+    const found = await documents.read("tokens", "sales");
+    await documents.update("tokens", "sales", { passphraseHash }, found?.version ?? "");
+    await documents.close();
+    return true;
+  }
+
+  test("is stored as its hash, beside what is there", async () => {
+    await given();
+    const { printed, said, asked } = await tokens("passphrase set sales");
+    expect(printed).toEqual([expect.stringMatching(RANDOM)]);
+    expect(asked).toEqual([]);
+    expect(said.join(" ")).not.toContain(printed[0]);
+    expect(await fields()).toEqual({ clientId: "made-up", passphraseHash: sha256(printed[0] ?? "") });
+    expect(await well("passphrase clear sales --yes")).toContain("shared passphrase opens");
+    expect(await fields()).toEqual({ clientId: "made-up" });
+  });
+
+  // A hash that is none, or not even text, locks the token: it counts as one.
+  test.each([[HASH], ["made-up-no-hash"], [42], [{}]])(
+    "is replaced only where that is meant: %j",
+    async (hash) => {
+      await given(hash);
+      expect(await told("passphrase set sales")).toContain("--replace");
+      const no = await tokens("passphrase set sales", () => false);
+      expect(no).toMatchObject({ printed: [], error: 'token "sales" was left as it is' });
+      expect(no.asked).toEqual([expect.stringMatching(/own already/)]);
+      expect(await fields()).toMatchObject({ passphraseHash: hash });
+      const own = await well("passphrase set sales", () => true);
+      expect(await fields()).toMatchObject({ passphraseHash: sha256(own) });
+      const again = JSON.parse(await well("passphrase set sales --replace --json"));
+      expect(again).toMatchObject({ name: "sales", replaced: true, within: 30 });
+      expect(await fields()).toMatchObject({ passphraseHash: sha256(again.passphrase) });
+    },
+  );
+
+  test.each([[HASH], [42]])("is cleared only where that is meant: %j", async (hash) => {
+    await given(hash);
+    expect(await told("passphrase clear sales")).toContain("--yes");
+    const no = await tokens("passphrase clear sales", () => false);
+    expect(no).toMatchObject({ printed: [], error: 'token "sales" was left as it is' });
+    expect(await fields()).toMatchObject({ passphraseHash: hash });
+    await well("passphrase clear sales", () => true);
+    expect(await fields()).not.toHaveProperty("passphraseHash");
+  });
+
+  test("is not there to be cleared twice", async () => {
+    await given();
+    for (const line of ["passphrase clear sales", "passphrase clear sales --yes"])
+      expect(await well(line)).toContain("has no passphrase of its own");
+    expect(JSON.parse(await well("passphrase clear sales --json"))).toMatchObject({ cleared: false });
+  });
+
+  test.each(["passphrase set sales", "passphrase clear sales"])(
+    "that came while the question stood is left alone: %s",
+    async (line) => {
+      await given(HASH);
+      const newer = sha256("made-up-newer");
+      expect(await told(line, () => meanwhile(newer))).toContain("changed meanwhile");
+      expect(await fields()).toMatchObject({ passphraseHash: newer });
+    },
+  );
+
+  test("is one where two are set at once: the other is told, and prints none", async () => {
+    await given();
+    const both = await Promise.all([tokens("passphrase set sales"), tokens("passphrase set sales")]);
+    const printed = both.flatMap((each) => each.printed);
+    expect(printed).toHaveLength(1);
+    expect(both.filter(({ error }) => error?.includes("changed meanwhile"))).toHaveLength(1);
+    expect(await fields()).toMatchObject({ passphraseHash: sha256(printed[0] ?? "") });
+  });
+
+  test("of a token that is not there is told with the name that was meant", async () => {
+    await given();
+    for (const line of ["passphrase set slaes", "passphrase clear slaes --yes"])
+      expect(await told(line)).toBe('there is no token "slaes": did you mean "sales"?');
+  });
+});
+
+test.each(["passphrase", "passphrase rotate", "passphrase set", "passphrase clear"])(
+  "%s has examples in its help",
+  async (line) => {
+    expect((await tokens(`${line} --help`)).help).toContain("Examples:\n  npm run tokens -- passphrase");
+  },
+);
