@@ -19,6 +19,8 @@ const CREDENTIALS = {
 const GRANT = '{"access_token":"made-up","expires_in":43199}';
 const OK = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 const whole = `${OK}content-length: ${GRANT.length}\r\n\r\n${GRANT}`;
+/** A grant up to its first value. */
+const BEGUN = '{"access_token":';
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -197,7 +199,7 @@ describe("an answer that is cut off or wrong is a blip", () => {
     ["the status 999", says("HTTP/1.1 999 x\r\ncontent-length: 0\r\n\r\n")],
     ["a header with a null byte", says(`${OK}a: \0\r\ncontent-length: 45\r\n\r\n${GRANT}`)],
     ["UTF-16", says(`${OK}\r\n`, Buffer.from(GRANT, "utf16le"))],
-    ["bytes that are no UTF-8", says(`${OK}\r\n{"access_token":"canary-`, Buffer.from("fffe", "hex"), '"}')],
+    ["bytes that are no UTF-8", says(`${OK}\r\n${BEGUN}"`, Buffer.from("fffe", "hex"), '"}')],
     ["a token with a line break", says(`${OK}\r\n{"access_token":"a\\nb"}`)],
     ["204 with a body", says(`HTTP/1.1 204 No Content\r\ncontent-length: 45\r\n\r\n${GRANT}`)],
     ["304", says("HTTP/1.1 304 Not Modified\r\n\r\n")],
