@@ -11,7 +11,7 @@ import {
 } from "../core/store.ts";
 
 /** How long a write waits for another process's write, in ms. */
-const BUSY = 5000;
+const BUSY = 1000;
 
 const SQLITE_BUSY = 5;
 

@@ -139,8 +139,8 @@ async function claimLease(
       if (version !== undefined) return { token, lease, version };
       unanswered = undefined;
     } catch (error) {
-      // It may have landed all the same: the next read tells.
-      if (!(error instanceof StoreUnavailable)) throw error;
+      // It may have landed all the same: the next read tells. A second one in a row is an outage.
+      if (!(error instanceof StoreUnavailable) || unanswered !== undefined) throw error;
       unanswered = error;
     }
   }
@@ -201,21 +201,27 @@ function credentialsOf({ document, mistyped, unopened }: StoredToken): RefreshRe
 }
 
 /**
- * Writes what Webex said, and drops the lease. Where the document moved: it is written again only while our lease and
- * the very credentials that we sent are still there. Where the store does not answer: until the lease runs out.
+ * Writes what Webex said, and drops the lease. Where the document moved: it is written again only while the very
+ * credentials that we sent are still there, and our lease or nothing newer. Where the store does not answer: until the
+ * lease runs out.
  */
 async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: Runtime): Promise<Saved> {
   const { token, lease } = claim;
+  const { lease: _, ...exceptLease } = changes;
   let over: StoredToken | undefined = { ...token, version: claim.version };
+  let ours = true;
   for (;;) {
     try {
-      if (over !== undefined && (await store.update(over, changes)) !== undefined) return "saved";
+      if (over !== undefined && (await store.update(over, ours ? changes : exceptLease)) !== undefined)
+        return "saved";
       const current = await store.read(token.name);
-      if (current?.document.lease?.id !== lease.id) return isThere(changes, current) ? "saved" : "discarded";
-      if (!sameCredentials(current, token)) {
-        await store.update(current, { lease: undefined });
+      ours = current?.document.lease?.id === lease.id;
+      if (!ours && isThere(changes, current)) return "saved";
+      if (current === undefined || !sameCredentials(current, token)) {
+        if (current !== undefined && ours) await store.update(current, { lease: undefined });
         return "discarded";
       }
+      if (!ours && !isNews(changes, token, current)) return "discarded";
       over = current;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
@@ -226,6 +232,13 @@ async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: 
     }
   }
 }
+
+/**
+ * Whether a grant that comes after its lease still tells something new: nobody has brought another token since. What was
+ * refused meanwhile was refused because of it, where it replaces the refresh token.
+ */
+const isNews = ({ accessToken }: Changes, before: StoredToken, current: StoredToken): boolean =>
+  accessToken !== undefined && current.document.accessToken === before.document.accessToken;
 
 /** Whether a write whose outcome was unknown has landed: what it wrote can have come from nobody else. */
 function isThere({ accessToken, failure }: Changes, current: StoredToken | undefined): boolean {

@@ -24,7 +24,7 @@ export function stateOf({ document }: Pick<StoredToken, "document">, now: number
   if (failure?.permanent) return "needs a person";
   if (isLeased(document, now)) return "refreshing";
   if (failure !== undefined && failure.code !== UNCHANGED_CODE) return "retrying";
-  return "working";
+  return lives ? "working" : "ended";
 }
 
 /** What is wrong with a token that only a person can mend, and what that person does. */

@@ -175,7 +175,7 @@ describe("a refresh", () => {
       world.refresher({ endpoint: escorted(world.endpoint, { after: slow }) }),
     );
     await late;
-    expect(await overtaken).toEqual([{ outcome: "discarded" }, { outcome: "refreshed" }]);
+    expect(await overtaken).toEqual([{ outcome: "refreshed" }, { outcome: "refreshed" }]);
     expect(world.live((await world.token("t")).document.accessToken)).toBe(true);
   });
 

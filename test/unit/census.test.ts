@@ -71,7 +71,7 @@ describe("the state of a token", () => {
   const lease = { id: "made-up", expires: NOW + 20 * SECOND };
   test.each<[State, string, TokenDocument]>([
     ["working", "it is well", WELL],
-    ["working", "it has ended and will be refreshed", { ...WELL, accessExpires: NOW - 1 }],
+    ["ended", "it has ended and was not refreshed", { ...WELL, accessExpires: NOW - 1 }],
     ["working", "Webex returned the same token", { ...WELL, failure: { ...FAILURE, code: UNCHANGED_CODE } }],
     ["working", "a lease ran out", { ...WELL, lease: { id: "made-up", expires: NOW } }],
     ["refreshing", "a lease is held", { ...WELL, lease }],
