@@ -134,6 +134,7 @@ function consented(token: StoredToken, grant: Grant, changes: Changes, newOrg: b
     ...(newOrg && grant.refreshToken === undefined && { refreshToken: undefined, refreshAt: undefined }),
     static: undefined,
     failure: undefined,
+    authorizedAt: changes.lastRefresh,
   };
 }
 
@@ -173,12 +174,11 @@ async function storeGrant(
   }
 }
 
-/** Our write landed after all, or another consent, later than ours, is there. */
+/** Our write landed after all, or what a later consent or import brought is there. */
 function isDone(current: StoredToken, before: StoredToken, changes: Changes): boolean {
   if (current.version === before.version) return false;
-  const { accessToken, refreshToken, lastRefresh = 0 } = current.document;
-  const otherGrant = refreshToken !== before.document.refreshToken;
-  return accessToken === changes.accessToken || (otherGrant && lastRefresh > (changes.lastRefresh ?? 0));
+  const { accessToken, authorizedAt = 0 } = current.document;
+  return accessToken === changes.accessToken || authorizedAt > (changes.authorizedAt ?? 0);
 }
 
 const sameClient = ({ document: one }: StoredToken, { document: other }: StoredToken) =>

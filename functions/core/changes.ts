@@ -30,8 +30,7 @@ export function afterGrant(token: StoredToken, grant: Grant, asked: Asked, thres
   const scheduled = scheduleOf(name, next, asked.until, threshold);
   const notNow = backoffOf(name, failure ?? { count: 1, permanent: false, code: "" }, lifetimeOf(next));
   const soonest = asked.until + Math.round(notNow);
-  const refreshAt = unchanged || scheduled <= asked.until ? Math.max(scheduled, soonest) : scheduled;
-  return { ...changes, refreshAt, failure, lease: undefined };
+  return { ...changes, refreshAt: Math.max(scheduled, soonest), failure, lease: undefined };
 }
 
 /** What a refusal changes in the document: the failure, and when to try again. No token is ever touched by it. */

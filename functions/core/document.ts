@@ -12,6 +12,8 @@ export interface TokenDocument {
   accessExpires?: number;
   refreshExpires?: number;
   lastRefresh?: number;
+  /** ms: since when these tokens are wanted; of two consents the later one wins. Absent: since always. */
+  authorizedAt?: number;
   /** Seconds: `expires_in` of the last grant. */
   lifetime?: number;
   /** The scope that was granted. */
@@ -80,6 +82,7 @@ const NUMBERS = [
   "accessExpires",
   "refreshExpires",
   "lastRefresh",
+  "authorizedAt",
   "lifetime",
   "refreshAt",
 ] as const satisfies readonly (keyof TokenDocument)[];

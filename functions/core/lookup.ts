@@ -32,6 +32,8 @@ const READ_AGAIN = 200;
 /** How long the store may take where a live token is remembered. */
 const STORE_PATIENCE = SECOND;
 const POLL = 300;
+/** How long an ask may keep a reader from looking at the store itself. */
+const LOOK_AGAIN = SECOND;
 const TRY_AGAIN = 5;
 
 /**
@@ -110,8 +112,11 @@ async function read(reading: Reading, since = 0): Promise<Read> {
     return judge(await memory.load(wanted.name, since, caller.shared), reading);
   const loaded = await loadSoon(reading, since);
   if (loaded !== undefined) return judge(loaded.token, reading);
-  // The store is away, and so is all that the refresher could do: what is held is the best to be had.
-  return { ...judge(held, reading), decision: { act: "answer" } };
+  // The store is away, and so is all that the refresher could do: what is held is the best to be had, while it lives.
+  const last = memory.last(wanted.name) ?? held;
+  if (lifeNow(last, reading) === 0)
+    return judge(await memory.load(wanted.name, since, caller.shared), reading);
+  return { ...judge(last, reading), decision: { act: "answer" } };
 }
 
 /** What the store says, where it answers soon enough for somebody who has a live token. */
@@ -187,17 +192,22 @@ async function waitForToken(first: Read, reading: Reading): Promise<Reply> {
     let mark = memory.mark();
     let until = decision.act === "wait" && !decision.leased ? decision.until - token.ahead : 0;
     let pause = POLL;
-    if (decision.act === "refresh") {
-      const asked = await asker.ask(wanted.name, wanted.ask, deadline - runtime.now());
+    const asks = decision.act === "refresh";
+    if (asks) {
+      const patience = Math.min(LOOK_AGAIN, deadline - runtime.now());
+      const asked = await asker.ask(wanted.name, wanted.ask, patience);
       const outcome = asked?.outcome;
       mark = asked?.mark ?? mark;
-      if (outcome?.outcome === "deferred" || outcome?.outcome === "held") until = outcome.until;
-      if (outcome?.outcome === "refreshed") pause = 0;
-      if (outcome === undefined) pause = SECOND;
+      if (outcome?.outcome === "deferred" || outcome?.outcome === "held") until = outcome.until - token.ahead;
+      if (asked === undefined || outcome?.outcome === "refreshed") pause = 0;
+      else if (outcome === undefined) pause = SECOND;
     }
-    if (Math.max(until, runtime.now() + pause) > deadline) throw nothingYet(token, until, runtime.now());
-    if (pause > 0) await runtime.sleep(pause);
+    const over = Math.max(until, runtime.now() + pause) > deadline;
+    if (over && !asks) throw nothingYet(token, until, runtime.now());
+    if (!over && pause > 0) await runtime.sleep(pause);
+    // Asking takes its time: whatever came of it, a consent or a sweep may have stored a token meanwhile.
     last = await read(reading, mark);
+    if (over && !last.lives) throw nothingYet(last.token, until, runtime.now());
   }
   return tokenReply(last.token, reading);
 }

@@ -25,7 +25,7 @@ export interface Refresher {
   hold: { until: number };
 }
 
-/** What became of one token. Instants are ms. */
+/** What became of one token. Instants are ms of the store's clock, on which all machines agree. */
 export type Outcome =
   | { outcome: "refreshed" }
   /** Webex answered with the token it was meant to replace. */
@@ -60,6 +60,8 @@ export function rest({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): vo
 
 /** How often a claim that lost a race is tried anew before the winner is believed. */
 const CLAIMS = 5;
+/** How often in a row the store may leave a claim unanswered before it counts as away. */
+const OUTAGE = 2;
 const SAVE_PAUSE = 250;
 
 /**
@@ -84,14 +86,16 @@ export async function refresh(
     const until = runtime.now() + Math.min(verdict.refusal.retryAfter ?? 0, LONGEST_RETRY_AFTER);
     refresher.hold.until = isHeld(refresher) ? Math.max(refresher.hold.until, until) : until;
   }
-  const changes = verdict.grant
-    ? afterGrant(token, verdict.grant, asked, threshold)
-    : afterRefusal(token, verdict.refusal, asked.until);
-  const saved = await save(claim, { ...store.toSeal(token), ...changes }, store, runtime);
-  return report(name, saved, changes, verdict, log);
+  const changesFor = (current: StoredToken): Changes => ({
+    ...store.toSeal(current),
+    ...(verdict.grant
+      ? afterGrant(current, verdict.grant, asked, threshold)
+      : afterRefusal(current, verdict.refusal, asked.until)),
+  });
+  return report(name, await save(claim, changesFor, store, runtime), verdict, log);
 }
 
-function report(name: string, saved: Saved, changes: Changes, { refusal }: Verdict, log: Log): Outcome {
+function report(name: string, { saved, changes }: Save, { refusal }: Verdict, log: Log): Outcome {
   const details = { token: name, count: changes.failure?.count };
   if (refusal !== undefined) {
     const { code, permanent } = refusal;
@@ -123,28 +127,34 @@ async function claimLease(
 ): Promise<Claim | Outcome> {
   const { store, runtime, threshold, hold } = refresher;
   const id = runtime.secret();
-  let unanswered: StoreUnavailable | undefined;
+  const unanswered: StoreUnavailable[] = [];
+  /** Claims in a row of which nobody knows whether they landed. */
+  let unknown = 0;
   for (let attempt = 0; attempt < CLAIMS; attempt++) {
-    const token = attempt === 0 && known !== undefined ? known : await store.read(name);
-    if (token === undefined) return { outcome: "missing" };
-    const held = token.document.lease;
-    if (held?.id === id) return { token, lease: held, version: token.version };
-    const now = runtime.now() + token.ahead;
-    const decision = decide(token, askFor(ask, token.document), now, threshold);
-    if (decision.act !== "refresh") return passOver(token, decision, store);
-    if (isHeld(refresher)) return { outcome: "held", until: hold.until };
-    const lease: Lease = { id, expires: now + LEASE_TIME };
     try {
+      const token = attempt === 0 && known !== undefined ? known : await store.read(name);
+      if (token === undefined) return { outcome: "missing" };
+      const held = token.document.lease;
+      if (held?.id === id) return { token, lease: held, version: token.version };
+      if (unknown === OUTAGE) break;
+      const now = runtime.now() + token.ahead;
+      const decision = decide(token, askFor(ask, token.document), now, threshold);
+      if (decision.act !== "refresh") return passOver(token, decision, store);
+      if (isHeld(refresher)) return { outcome: "held", until: hold.until + token.ahead };
+      const lease: Lease = { id, expires: now + LEASE_TIME };
+      unknown++;
       const version = await store.update(token, { lease });
       if (version !== undefined) return { token, lease, version };
-      unanswered = undefined;
+      unknown = 0;
+      unanswered.length = 0;
     } catch (error) {
-      // It may have landed all the same: the next read tells. A second one in a row is an outage.
-      if (!(error instanceof StoreUnavailable) || unanswered !== undefined) throw error;
-      unanswered = error;
+      // A claim may have landed all the same: the next read tells.
+      if (!(error instanceof StoreUnavailable) || unknown === 0) throw error;
+      if (unanswered.push(error) > OUTAGE) throw error;
     }
   }
-  if (unanswered !== undefined) throw unanswered;
+  const [outage] = unanswered;
+  if (outage !== undefined) throw outage;
   return { outcome: "leased", until: runtime.now() + LEASE_TIME };
 }
 
@@ -205,27 +215,36 @@ function credentialsOf({ document, mistyped, unopened }: StoredToken): RefreshRe
  * credentials that we sent are still there, and our lease or nothing newer. Where the store does not answer: until the
  * lease runs out.
  */
-async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: Runtime): Promise<Saved> {
+async function save(
+  claim: Claim,
+  changesFor: (current: StoredToken) => Changes,
+  store: TokenStore,
+  runtime: Runtime,
+): Promise<Save> {
   const { token, lease } = claim;
-  const { lease: _, ...exceptLease } = changes;
+  let changes = changesFor(token);
+  const ended = (saved: Save["saved"]): Save => ({ saved, changes });
   let over: StoredToken | undefined = { ...token, version: claim.version };
   let ours = true;
   for (;;) {
     try {
-      if (over !== undefined && (await store.update(over, ours ? changes : exceptLease)) !== undefined)
-        return "saved";
+      if (over !== undefined) {
+        changes = changesFor(over);
+        const { lease: _, ...exceptLease } = changes;
+        if ((await store.update(over, ours ? changes : exceptLease)) !== undefined) return ended("saved");
+      }
       const current = await store.read(token.name);
       ours = current?.document.lease?.id === lease.id;
-      if (!ours && isThere(changes, current)) return "saved";
+      if (!ours && isThere(changes, current)) return ended("saved");
       if (current === undefined || !sameCredentials(current, token)) {
         if (current !== undefined && ours) await store.update(current, { lease: undefined });
-        return "discarded";
+        return ended("discarded");
       }
-      if (!ours && !isNews(changes, token, current)) return "discarded";
+      if (!ours && !isNews(changes, token, current)) return ended("discarded");
       over = current;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      if (runtime.now() + token.ahead + SAVE_PAUSE >= lease.expires) return "unsaved";
+      if (runtime.now() + token.ahead + SAVE_PAUSE >= lease.expires) return ended("unsaved");
       // The write may have landed: look before writing again.
       over = undefined;
       await runtime.sleep(SAVE_PAUSE);
@@ -238,7 +257,9 @@ async function save(claim: Claim, changes: Changes, store: TokenStore, runtime: 
  * refused meanwhile was refused because of it, where it replaces the refresh token.
  */
 const isNews = ({ accessToken }: Changes, before: StoredToken, current: StoredToken): boolean =>
-  accessToken !== undefined && current.document.accessToken === before.document.accessToken;
+  accessToken !== undefined &&
+  accessToken !== before.document.accessToken &&
+  current.document.accessToken === before.document.accessToken;
 
 /** Whether a write whose outcome was unknown has landed: what it wrote can have come from nobody else. */
 function isThere({ accessToken, failure }: Changes, current: StoredToken | undefined): boolean {
@@ -247,4 +268,8 @@ function isThere({ accessToken, failure }: Changes, current: StoredToken | undef
   return failure !== undefined && there?.at === failure.at && there.count === failure.count;
 }
 
-type Saved = "saved" | "discarded" | "unsaved";
+/** How it ended, and what was to be written last. */
+interface Save {
+  saved: "saved" | "discarded" | "unsaved";
+  changes: Changes;
+}

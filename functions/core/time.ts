@@ -23,6 +23,8 @@ export const LONGEST_LIFETIME = 30 * 365 * DAY;
 
 const FORCED_GAP = 30 * SECOND;
 const TRANSIENT = { first: 30 * SECOND, most: 10 * MINUTE };
+/** However short a token lives, Webex is not asked for it more often. */
+const SHORTEST_STEP = 5 * SECOND;
 const UNCHANGED = { first: MINUTE, most: 10 * MINUTE };
 const PERMANENT = [10 * MINUTE, HOUR, 6 * HOUR, DAY];
 /** The part of a lifetime that a reader may ask for. */
@@ -82,7 +84,7 @@ export function backoffOf(
   const jitter = 0.8 + 0.4 * fractionOf(`${name} ${count}`);
   if (permanent) return (PERMANENT[Math.min(count, PERMANENT.length) - 1] ?? DAY) * jitter;
   if (failure.code === UNCHANGED_CODE) return doubled(UNCHANGED, count) * jitter;
-  const step = Math.min(doubled(TRANSIENT, count), lifetime / 8);
+  const step = Math.min(doubled(TRANSIENT, count), Math.max(lifetime / 8, SHORTEST_STEP));
   return Math.max(step * jitter, Math.min(retryAfter, LONGEST_RETRY_AFTER));
 }
 

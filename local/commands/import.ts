@@ -111,6 +111,7 @@ async function importRefresh(
     orgId: undefined,
     static: undefined,
     refreshExpires: undefined,
+    authorizedAt: runtime.now() + (current?.ahead ?? 0),
     ...accessChanges(accessToken, accessExpires, current, runtime.now()),
     ...renewed(refreshToken, runtime.now() + (current?.ahead ?? 0)),
   }));

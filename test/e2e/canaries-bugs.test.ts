@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { secretFinder } from "../support/canaries.ts";
 import { freePort, type Running, startHandler, stopAll } from "../support/processes.ts";
 import { endAll, run } from "./child.ts";
@@ -49,7 +49,9 @@ describe("a bug while a request is answered", () => {
     expect(response.status).toBe(500);
     const { reference, message } = (await response.json()) as Record<string, string>;
     expect(secretsIn(String(message))).toEqual([]);
-    const lines = running.output().slice(before);
+    const said = () => running.output().slice(before);
+    await vi.waitFor(() => expect(said().join("")).toContain(reference));
+    const lines = said().filter((line) => line.includes(String(reference)));
     expect(lines).toHaveLength(1);
     expect(secretsIn(lines[0] ?? "")).toEqual([]);
     expect(JSON.parse(lines[0] ?? "")).toMatchObject({ event: "bug", severity: "CRITICAL", reference });

@@ -85,7 +85,7 @@ const SAYINGS: Record<string, [(response: ServerResponse) => void, string]> = {
 async function talkative(request: IncomingMessage, response: ServerResponse): Promise<void> {
   let form = "";
   for await (const chunk of request.setEncoding("utf8")) form += chunk;
-  const [say] = SAYINGS[new URLSearchParams(form).get("client_id") ?? ""] ?? [];
+  const [say] = SAYINGS[decodeURIComponent(new URLSearchParams(form).get("client_id") ?? "")] ?? [];
   say?.(response);
 }
 
@@ -102,7 +102,12 @@ describe("when the token endpoint says a secret in the wrong place", () => {
     const { env, documents } = await opened();
     for (const name of names) {
       const tokens = { accessToken: "canary-access-token", refreshToken: "canary-refresh-token" };
-      const fields = { ...SETTINGS, clientId: name, ...tokens, accessExpires: Date.now() + HOUR };
+      const fields = {
+        ...SETTINGS,
+        clientId: encodeURIComponent(name),
+        ...tokens,
+        accessExpires: Date.now() + HOUR,
+      };
       await documents.create("tokens", name, fields);
     }
     const refresher = await startFunction("refresher", env);
@@ -140,7 +145,7 @@ const isPlanted = (kind: string) => kind.startsWith("a planted");
 /** Where the browser of a person who consented is sent, with a code that Webex never made. */
 async function callbackOf(name: string, documents: DocumentStore, webexUrl: string): Promise<string> {
   const store = tokenStore(documents, runtime.now);
-  await documents.create("tokens", name, { ...SETTINGS, clientId: name, scopes: "a" });
+  await documents.create("tokens", name, { ...SETTINGS, clientId: encodeURIComponent(name), scopes: "a" });
   const token = await store.read(name);
   if (token === undefined) throw new Error("it was just made");
   const url = await startAuthorization(token, { webexUrl, pkce: true, newOrg: false }, { store, runtime });

@@ -40,6 +40,7 @@ const FIELDS: Record<Field, "text" | "number" | "object" | "true"> = {
   accessExpires: "number",
   refreshExpires: "number",
   lastRefresh: "number",
+  authorizedAt: "number",
   lifetime: "number",
   scope: "text",
   orgId: "text",

@@ -66,7 +66,7 @@ describe("backoff after a transient failure", () => {
         const failure = { count, permanent: false, code: "timeout" };
         const wait = backoffOf(name, failure, lifetime * SECOND, retryAfter);
         const most = Math.max(
-          1.2 * Math.min(10 * MINUTE, (lifetime * SECOND) / 8),
+          1.2 * Math.min(10 * MINUTE, Math.max((lifetime * SECOND) / 8, 5 * SECOND)),
           Math.min(retryAfter, 10 * MINUTE),
         );
         expect(wait).toBeGreaterThan(0);
