@@ -12,8 +12,8 @@ export default defineConfig({
     env: { METADATA_SERVER_DETECTION: "none" },
     // Processes, not threads: end-to-end tests start children, and some tests set the environment.
     pool: "forks",
-    // End-to-end tests start processes of their own: more at once would make them slow, not the run fast.
-    maxWorkers: 2,
+    // End-to-end tests mostly wait for processes of their own: one more than there are processors keeps those busy.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     teardownTimeout: 5_000,
