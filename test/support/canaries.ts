@@ -17,7 +17,11 @@ const SHAPES: readonly Sign[] = [
     pattern: /(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{43}(?![\w-])/,
     kind: "a random secret (state, verifier, passphrase, lease or key)",
   },
-  { pattern: /(?<!\w)[0-9a-f]{64}(?!\w)/, kind: "an authorization code, or the hash of a secret" },
+  // 64 times the same letter is nobody's hash.
+  {
+    pattern: /(?<!\w)(?!(.)\1{63})[0-9a-f]{64}(?!\w)/,
+    kind: "an authorization code, or the hash of a secret",
+  },
   {
     pattern: /(?<![\w-])eyJ[\w-]{8,}\.[\w-]*\.[\w-]{4,}/,
     kind: "an identity token or a sealed value",
