@@ -42,6 +42,33 @@ export class SettingsError extends Error {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Every variable that is read, and none besides: what deploys the functions is held against it. */
+export const VARIABLES = [
+  "PORT",
+  "STORE",
+  "GOOGLE_CLOUD_PROJECT",
+  "FIRESTORE_DATABASE",
+  "FIRESTORE_EMULATOR_HOST",
+  "WEBEX_URL",
+  "TOKEN_PASSPHRASE",
+  "TOKEN_PASSPHRASE_FILE",
+  "REFRESHER_URL",
+  "SETUP_URL",
+  "PUBLIC_URL",
+  "REFRESH_THRESHOLD",
+  "REFRESH_CONCURRENCY",
+  "SWEEP_DEADLINE",
+  "SEAL_KEYS",
+  "SEALING",
+  "COMPAT",
+  "CORS_ORIGINS",
+  "LEGACY_SETUP",
+  "GCE_METADATA_HOST",
+  "K_SERVICE",
+] as const;
+
+export type Variable = (typeof VARIABLES)[number];
+
 /** What a function can't do without. */
 export type Needed = "store" | "passphrase" | "refresherUrl" | "sealing";
 
@@ -123,8 +150,8 @@ type Reader = ReturnType<typeof reader>;
 /** Reads one variable each; what is malformed is collected, so that all of it can be told at once. */
 function reader(env: Environment) {
   const problems: string[] = [];
-  const text = (name: string) => env[name]?.trim() || undefined;
-  const parsed = <T>(name: string, parse: (value: string) => T | undefined, wanted: string) => {
+  const text = (name: Variable) => env[name]?.trim() || undefined;
+  const parsed = <T>(name: Variable, parse: (value: string) => T | undefined, wanted: string) => {
     const value = text(name);
     if (value === undefined) return undefined;
     const result = parse(value);
@@ -134,18 +161,18 @@ function reader(env: Environment) {
   return {
     problems,
     text,
-    url: (name: string) => parsed(name, baseUrl, "an http or https address without a query"),
-    whole: (name: string, least: number, most: number) =>
+    url: (name: Variable) => parsed(name, baseUrl, "an http or https address without a query"),
+    whole: (name: Variable, least: number, most: number) =>
       parsed(name, (value) => wholeBetween(value, least, most), `a whole number from ${least} to ${most}`),
-    duration: (name: string, least: number, most: number) =>
+    duration: (name: Variable, least: number, most: number) =>
       parsed(
         name,
         (value) => durationBetween(value, least, most),
         `a duration from ${least / SECOND}s to ${most / MINUTE}m, such as "90s", "9m" or "2h"`,
       ),
-    oneOf: <T extends string>(name: string, words: readonly T[]) =>
+    oneOf: <T extends string>(name: Variable, words: readonly T[]) =>
       parsed(name, (value) => words.find((word) => word === value), `"${words.join('" or "')}"`),
-    origins: (name: string) =>
+    origins: (name: Variable) =>
       parsed(name, originList, 'a list of origins, such as "https://example.com,https://example.org"') ?? [],
   };
 }

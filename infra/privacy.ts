@@ -1,0 +1,24 @@
+import * as gcp from "@pulumi/gcp";
+import { Part, type PartOptions } from "./component.ts";
+
+/** Codes and states stand in the address of `/callback`: Cloud Run's own log of requests must not keep it. */
+export class Privacy extends Part {
+  constructor(name: string, { project }: { project: string }, options?: PartOptions) {
+    super("Privacy", name, options);
+    new gcp.logging.ProjectExclusion(
+      this.named("callback"),
+      {
+        project,
+        name: this.named("callback"),
+        description: "requests of /callback: their addresses hold authorization codes and states",
+        filter: `${CALLBACK_REQUESTS}`,
+      },
+      this.own(),
+    );
+    this.registerOutputs();
+  }
+}
+
+/** Lines of Cloud Run's request log about a consent that came back. */
+export const CALLBACK_REQUESTS =
+  'resource.type="cloud_run_revision" AND log_id("run.googleapis.com/requests") AND httpRequest.requestUrl=~"/callback([?]|$)"';
