@@ -46,6 +46,8 @@ Examples:
   npm run soak -- --seed 7                           the same troubles as the last run with seed 7
   npm run soak -- --minutes 0.5 --tokens 100         to see that it works`,
   )
+  // Only a broken promise is a 1.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .parse()
   .opts<Omit<Options, "seed"> & { seed?: string }>();
 
@@ -77,7 +79,7 @@ try {
   const outcome = await soak({ ...rest, seed, folder }, progress, ending.signal);
   const code = outcome.tally.exitCode();
   console.log(await summaryOf(outcome));
-  keepFolder = code === 1;
+  keepFolder = code !== 0;
   if (keepFolder) console.log(`The logs are in ${folder}`);
   process.exit(code === 0 && ending.signal.aborted ? 130 : code);
 } catch (error) {

@@ -75,6 +75,7 @@ export function documentOf(name: string, tokens: TokenResponse) {
     refreshToken: tokens.refresh_token,
     refreshExpires: now + tokens.refresh_token_expires_in * 1000,
     lastRefresh: now,
+    authorizedAt: now,
     lifetime: LIFETIME,
     scope: tokens.scope,
     // Half a life, and an eighth ahead of it: when the refresher itself would have its turn.

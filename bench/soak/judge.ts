@@ -128,17 +128,16 @@ export function judgeOverlap({ name, at, since }: Overlap): Verdict {
   return broken("single", "an earlier one was open", `${name}, ${at - since} ms after it began`);
 }
 
-/** Resident memory of one process, in MB. `settled`: after its warm-up; `undefined`: it did not live long enough. */
+/** What one process held without garbage, in MB: when it was warm, and in the end. `undefined`: it was not there for so long. */
 export interface Growth {
   title: string;
   settled: number | undefined;
-  end: number;
+  end: number | undefined;
 }
 
 export function judgeMemory({ title, settled, end }: Growth): Verdict {
-  const bound = (settled ?? Number.POSITIVE_INFINITY) * 1.5 + 64;
-  if (end <= bound) return kept;
-  return broken("memory", "it grew", `${title}: from ${Math.round(settled ?? 0)} to ${Math.round(end)} MB`);
+  if (settled === undefined || end === undefined || end <= settled * 1.5 + 16) return kept;
+  return broken("memory", "it grew", `${title}: from ${settled.toFixed(1)} to ${end.toFixed(1)} MB`);
 }
 
 /** One token as it stands in the store. */

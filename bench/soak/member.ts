@@ -31,8 +31,8 @@ export interface Running {
   since: number;
   /** It ended, however it did. */
   isOver(): boolean;
-  /** Tells it to collect its garbage; false: it does not know how. */
-  collect(): boolean;
+  /** MB that it holds when its garbage is collected; `undefined`: it ended before it could tell. */
+  held(): Promise<number | undefined>;
 }
 
 const children = new Set<ChildProcess>();
@@ -47,18 +47,11 @@ export interface MemberOptions {
   env: Record<string, string>;
   /** Where it writes its logs. */
   folder: string;
-  /** It collects its garbage when it is told to, so that what it holds can be told from what it has not given back. */
-  collects?: boolean;
 }
 
-const COLLECTING = [
-  "--expose-gc",
-  "--import",
-  'data:text/javascript,process.on("SIGUSR2",()=>{gc();console.log(JSON.stringify({event:"memory",...process.memoryUsage()}));setTimeout(()=>{gc();console.log(JSON.stringify({event:"memory",...process.memoryUsage()}))},500)})',
-];
+const PRELOADED = ["--expose-gc", "--import", path.join(import.meta.dirname, "preload.js")];
 
-export async function makeMember(options: MemberOptions): Promise<Member> {
-  const { title, args, env, folder, collects = false } = options;
+export async function makeMember({ title, args, env, folder }: MemberOptions): Promise<Member> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const downs = makeSpans();
@@ -74,11 +67,10 @@ export async function makeMember(options: MemberOptions): Promise<Member> {
       const id = `${title} (${logs.length + 1})`;
       const log = path.join(folder, `${id}.log`);
       logs.push(log);
-      const child = launch([...(collects ? COLLECTING : []), ...args(port)], env, log);
+      const child = launch(args(port), env, log);
       const isOver = () => child.exitCode !== null || child.signalCode !== null;
       await untilReady(id, url, isOver);
-      const collect = () => collects && child.kill("SIGUSR2");
-      running = { pid: child.pid ?? 0, id, since: Date.now(), isOver, collect, child };
+      running = { pid: child.pid ?? 0, id, since: Date.now(), isOver, held: () => heldBy(child), child };
       if (downs.isOpen()) downs.end(Date.now());
     },
     async kill() {
@@ -96,14 +88,25 @@ export async function makeMember(options: MemberOptions): Promise<Member> {
 function launch(args: string[], env: Record<string, string>, log: string): ChildProcess {
   const file = openSync(log, "w");
   const { PATH = "", HOME = "" } = process.env;
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, [...PRELOADED, ...args], {
     env: { PATH, HOME, NODE_ENV: "production", ...env },
-    stdio: ["ignore", file, file],
+    stdio: ["ignore", file, file, "ipc"],
   });
   closeSync(file);
   children.add(child);
   child.once("exit", () => children.delete(child));
   return child;
+}
+
+function heldBy(child: ChildProcess): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const end = () => resolve(undefined);
+    child.once("exit", end).once("message", (bytes) => {
+      child.off("exit", end);
+      resolve(Number(bytes) / 2 ** 20);
+    });
+    child.send("what do you hold?", (error) => error && end());
+  });
 }
 
 async function untilReady(id: string, url: string, isOver: () => boolean): Promise<void> {

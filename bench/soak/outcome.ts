@@ -7,8 +7,6 @@ import type { Usage } from "./usage.ts";
 /** What the run itself does not know. */
 export interface Rest {
   usage: Usage;
-  /** The processes that were there at the end. */
-  last: ReadonlySet<string>;
   /** ms since things began to go wrong. */
   lasted: number;
   skipped: number;
@@ -20,9 +18,7 @@ export async function sumUp(options: SoakOptions, run: Run, rest: Rest): Promise
   const { world, plan, tally, figures, ending } = run;
   const { names, lookups, refreshers, witness } = world;
   const used = rest.usage.all();
-  // One that was killed ended in the middle of troubles, with all that was under way and its garbage.
-  const judged = used.filter(({ title }) => rest.last.has(title));
-  for (const growth of judged) tally.add(judgeMemory(growth), { what: "process" });
+  for (const growth of used) tally.add(judgeMemory(growth), { what: "process" });
   const { events, verdicts } = await readLogs([...lookups, ...refreshers].flatMap((member) => member.logs));
   for (const verdict of verdicts) tally.add(verdict, { what: "log" });
   return {
@@ -37,7 +33,7 @@ export async function sumUp(options: SoakOptions, run: Run, rest: Rest): Promise
     late: run.lateness.whole(),
     unjudged: [
       ...(ending.aborted ? [PROMISES.back] : []),
-      ...(judged.every(({ settled }) => settled === undefined) ? [PROMISES.memory] : []),
+      ...(used.every(({ end }) => end === undefined) ? [PROMISES.memory] : []),
     ],
     ...rest,
   };

@@ -79,7 +79,6 @@ export async function soak(options: SoakOptions, progress: Progress, ending: Abo
   run.lateness.stop();
   const rest = {
     usage,
-    last: new Set(running(world).map(({ id }) => id)),
     lasted: Date.now() - began,
     skipped: readers.skipped(),
     sweeps: sweeps.counts,

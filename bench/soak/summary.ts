@@ -55,13 +55,10 @@ export async function summaryOf(outcome: Outcome): Promise<string> {
     `Sweeps             ${whole(outcome.sweeps.good)} answered, ${whole(outcome.sweeps.failed)} not`,
     `Logged             ${counts(outcome.events)}`,
     "",
-    "What the processes used: resident memory in MB, processor and life in s",
+    "What the processes used: memory in MB, resident and held without garbage; processor time and life in s",
     await grid(
-      ["process", "at start", "warm", "at the end", "processor", "life"],
-      used.map(({ title, start, settled, end, processor, life }) => [
-        title,
-        ...[start, settled, end, processor, life].map(known),
-      ]),
+      ["process", "resident", "at its end", "held warm", "in the end", "processor", "life"],
+      used.map(rowOf),
     ),
     `The reading process was late by ${whole(outcome.late.worst)} ms at worst, ${whole(outcome.late.lost)} ms in all: the busier the machine, the more.`,
     "",
@@ -104,7 +101,10 @@ const verdict = (tally: Tally) =>
   tally.exitCode() === 0 ? "No promise was broken." : "A promise was broken.";
 
 const whole = (value: number) => Math.round(value).toLocaleString("en");
-const known = (value: number | undefined) =>
-  value === undefined || Number.isNaN(value) ? "–" : value.toFixed(0);
+const rowOf = ({ title, resident, settled, end, processor, life }: Used) => [
+  title,
+  ...[resident?.first, resident?.last].map((value) => value?.toFixed(0) ?? "–"),
+  ...[settled, end, processor, life].map((value) => value?.toFixed(1) ?? "–"),
+];
 
 const grid = (head: string[], rows: string[][]) => (rows.length === 0 ? "nothing" : table(head, rows));

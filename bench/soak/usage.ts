@@ -1,89 +1,68 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { processorSeconds, residentMegabytes } from "../processes.ts";
 import type { Growth } from "./judge.ts";
 import type { Running } from "./member.ts";
 
-/** When a process counts as warm, and for how long it must have lived for its growth to be judged; in ms. */
-const WARM = 35_000;
-const LONG_ENOUGH = 75_000;
-/** Garbage is collected and its memory given back within this, in ms. */
-const MOMENT = 1000;
+/** When a process counts as warm, and how much older it must be for its growth to be judged; in ms. */
+const WARM = 30_000;
+const OLDER = 30_000;
 
-/** What one process used. */
+/** What one process used; its growth is told by what it holds without garbage. */
 export interface Used extends Growth {
-  /** MB when it was ready. */
-  start: number;
-  /** Seconds of processor time, and of its whole life. */
-  processor: number;
+  /** Resident MB when it was ready, and at its end. Absent, as the one below: the system does not tell. */
+  resident?: { first: number; last: number };
+  /** Seconds of processor time. */
+  processor?: number;
+  /** Seconds that it was there. */
   life: number;
 }
 
 export interface Usage {
+  /** Every second. */
   sample(running: Running): void;
-  /** The last sample of these, without garbage. */
+  /** Asks these what they hold in the end. */
   conclude(running: Running[]): Promise<void>;
   /** Of every process that ever was there. */
   all(): Used[];
-  /** MB of these together, by the last samples. */
+  /** Resident MB of these together, by the last samples. */
   total(running: Running[]): number;
 }
 
-interface Sample {
-  at: number;
-  megabytes: number;
-  processor: number;
-}
-
-interface Watched {
-  since: number;
-  first: Sample;
-  last: Sample;
-  /** It was told to collect its garbage: the next sample is what it holds when warm. */
-  told: boolean;
-  settled?: number;
-}
-
-/** Watches memory and processor time of processes. Where the system does not tell it, there is nothing to see. */
+/** Watches memory and processor time of processes. */
 export function watchUsage(): Usage {
-  const seen = new Map<string, Watched>();
-  const sample = (running: Running) => {
-    const now = sampleOf(running.pid);
-    if (now === undefined) return;
-    const { id, since } = running;
-    const own: Watched = seen.get(id) ?? { since, first: now, last: now, told: false };
-    seen.set(id, own);
-    own.last = now;
-    if (own.told) own.settled ??= now.megabytes;
-    else if (now.at >= since + WARM) own.told = running.collect();
-  };
+  const seen = new Map<string, Used & { asked: boolean }>();
   return {
-    sample,
-    async conclude(running) {
-      if (running.every(({ id }) => seen.get(id)?.settled === undefined)) return;
-      for (const one of running) one.collect();
-      await sleep(MOMENT);
-      running.forEach(sample);
+    sample(running) {
+      const { id, pid, since } = running;
+      const own = seen.get(id) ?? { title: id, settled: undefined, end: undefined, life: 0, asked: false };
+      seen.set(id, own);
+      own.life = (Date.now() - since) / 1000;
+      Object.assign(own, measured(pid, own.resident?.first));
+      if (own.asked || own.life * 1000 < WARM) return;
+      own.asked = true;
+      void running.held().then((megabytes) => {
+        own.settled = megabytes;
+      });
     },
-    all: () => [...seen].map(([title, watched]) => usedBy(title, watched)),
-    total: (running) => running.reduce((sum, { id }) => sum + (seen.get(id)?.last.megabytes ?? 0), 0),
+    async conclude(running) {
+      const old = running.filter(({ since }) => Date.now() - since >= WARM + OLDER);
+      await Promise.all(
+        old.map(async (one) => {
+          const own = seen.get(one.id);
+          const end = await one.held();
+          if (own !== undefined) own.end = end;
+        }),
+      );
+    },
+    all: () => [...seen.values()],
+    total: (running) => running.reduce((sum, { id }) => sum + (seen.get(id)?.resident?.last ?? 0), 0),
   };
 }
 
-function usedBy(title: string, { since, first, last, settled }: Watched): Used {
-  return {
-    title,
-    start: first.megabytes,
-    settled: last.at >= since + LONG_ENOUGH ? settled : undefined,
-    end: last.megabytes,
-    processor: last.processor,
-    life: (last.at - since) / 1000,
-  };
-}
-
-function sampleOf(pid: number): Sample | undefined {
+function measured(pid: number, first: number | undefined): Pick<Used, "resident" | "processor"> {
   try {
-    return { at: Date.now(), megabytes: residentMegabytes(pid), processor: processorSeconds(pid) };
+    const last = residentMegabytes(pid);
+    return { resident: { first: first ?? last, last }, processor: processorSeconds(pid) };
   } catch {
-    return undefined;
+    return {};
   }
 }

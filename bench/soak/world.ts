@@ -108,7 +108,7 @@ function enrolAll(records: Records, { tokens, seed }: WorldOptions) {
 async function startFleet(folder: string, store: Record<string, string>, webex: string) {
   const keys = await makeKeys(folder);
   const make = (title: string, name: "lookup" | "refresher", env: Record<string, string>) =>
-    makeMember({ title, args: (port) => frameworkArgs(folder, name, port), env, folder, collects: true });
+    makeMember({ title, args: (port) => frameworkArgs(folder, name, port), env, folder });
   const tuning = { WEBEX_URL: webex, SEAL_KEYS: keys, REFRESH_CONCURRENCY: "50", SWEEP_DEADLINE: "10s" };
   const refreshers: Member[] = [];
   for (let number = 1; number <= REFRESHERS; number++)

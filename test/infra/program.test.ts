@@ -12,6 +12,8 @@ import { TokenService } from "../../infra/token-service.ts";
 
 const PROJECT = "made-up-project";
 const OPERATOR = "group:operators@example.com";
+/** Name of the secret that holds them. */
+const PASSPHRASES = "tokens-passphrase";
 let resources: readonly Declared[];
 let service: TokenService;
 
@@ -143,7 +145,7 @@ describe("functions", () => {
         {
           mountPath: `/etc/token-service/${name}`,
           projectId: PROJECT,
-          secret: "tokens-passphrase",
+          secret: PASSPHRASES,
           versions: [{ version: "latest", path: "live" }],
         },
       ]);
