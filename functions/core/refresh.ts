@@ -22,7 +22,7 @@ export interface Refresher {
   /** ms: upper bound of the threshold. */
   threshold: number;
   /** Shared by all that this process refreshes: it asks Webex nothing before `until` (ms): Webex said so (429), or it ends. */
-  hold: { until: number };
+  hold: { until: number; ending?: boolean };
 }
 
 /** What became of one token. Instants are ms of the store's clock, on which all machines agree. */
@@ -56,6 +56,7 @@ const ENDING_TIME = 10 * SECOND;
 /** Begins no refresh any more; what is under way goes on. */
 export function rest({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): void {
   hold.until = Math.max(hold.until, runtime.now() + ENDING_TIME);
+  hold.ending = true;
 }
 
 /** How often a claim that lost a race is tried anew before the winner is believed. */
@@ -140,7 +141,8 @@ async function claimLease(
       const now = runtime.now() + token.ahead;
       const decision = decide(token, askFor(ask, token.document), now, threshold);
       if (decision.act !== "refresh") return passOver(token, decision, store);
-      if (isHeld(refresher)) return { outcome: "held", until: hold.until + token.ahead };
+      // Whoever takes the place of a process that ends can be asked at once.
+      if (isHeld(refresher)) return { outcome: "held", until: hold.ending ? now : hold.until + token.ahead };
       const lease: Lease = { id, expires: now + LEASE_TIME };
       unknown++;
       const version = await store.update(token, { lease });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { refresh } from "../../functions/core/refresh.ts";
+import { refresh, rest } from "../../functions/core/refresh.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { CLIENT, OLD, openWorld, READER, SETTINGS, SWEEP, type World } from "../support/world.ts";
 import { escorted } from "./troubled.ts";
@@ -88,6 +88,15 @@ describe("a refresh", () => {
     world.clock.advance(1);
     expect(await refresh("u", READER, refresher)).toEqual({ outcome: "refreshed" });
     expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
+  });
+
+  test("that an ending process passes over keeps nobody from asking the next one at once", async () => {
+    const ending = world.refresher();
+    rest(ending);
+    const now = world.clock.now();
+    expect(await refresh("t", READER, ending)).toEqual({ outcome: "held", until: now });
+    expect(world.refreshes()).toBe(0);
+    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
   });
 
   test("obeys a Retry-After for ten minutes at most", async () => {

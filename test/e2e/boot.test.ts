@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { INHERITED } from "../support/environment.ts";
 import { freePort, stopAll, temporaryFolder } from "../support/processes.ts";
 import { endAll, hold, release, run } from "./child.ts";
 
@@ -59,10 +60,14 @@ async function start(name: Name, env: Env) {
     `--target=${name}`,
     `--port=${await freePort()}`,
   ];
-  const { PATH } = process.env;
   const child = run(process.execPath, args, {
     cwd: folder,
-    env: { PATH, HOME: path.join(folder, "home"), NODE_ENV: "production", ...Object.fromEntries(own) },
+    env: {
+      ...INHERITED,
+      HOME: path.join(folder, "home"),
+      NODE_ENV: "production",
+      ...Object.fromEntries(own),
+    },
   });
   const patience = setTimeout(() => child.signal("SIGKILL"), WITHIN_PATIENCE + 500);
   const ending = await child.ended;

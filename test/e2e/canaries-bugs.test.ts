@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { secretFinder } from "../support/canaries.ts";
+import { INHERITED } from "../support/environment.ts";
 import { freePort, type Running, startHandler, stopAll } from "../support/processes.ts";
 import { endAll, run } from "./child.ts";
 import { until } from "./deployed.ts";
@@ -73,8 +74,7 @@ describe("a bug while a request is answered", () => {
 /** Runs it to its end; it says where it ended, and nothing of the secret. */
 async function end(env: Record<string, string>): Promise<string> {
   const args = [FRAMEWORK, `--source=${SOURCE}`, "--target=buggy", `--port=${await freePort()}`];
-  const { PATH, HOME } = process.env;
-  const own = { PATH, HOME, NODE_ENV: "production", TOKEN_PASSPHRASE: SECRET, ...env };
+  const own = { ...INHERITED, NODE_ENV: "production", TOKEN_PASSPHRASE: SECRET, ...env };
   const child = run(process.execPath, args, { cwd: import.meta.dirname, env: own });
   expect((await child.ended).code).toBeGreaterThan(0);
   const output = child.stdout() + child.stderr();

@@ -7,6 +7,7 @@ import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { type TokenStore, tokenStore } from "../../functions/core/store.ts";
 import { placeFor } from "../../local/place.ts";
 import { freshProject } from "../support/emulator.ts";
+import { INHERITED } from "../support/environment.ts";
 import {
   freePort,
   type Sandbox,
@@ -70,8 +71,7 @@ interface Ended {
 
 function begin(line: string, environment = env): { child: ChildProcess; ended: Promise<Ended> } {
   const args = [PROGRAM, ...(line.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replaceAll('"', ""))];
-  const { PATH = "", HOME = "" } = process.env;
-  const child = spawn(process.execPath, args, { cwd: folder, env: { PATH, HOME, ...environment } });
+  const child = spawn(process.execPath, args, { cwd: folder, env: { ...INHERITED, ...environment } });
   const texts = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
     child[name].setEncoding("utf8").on("data", (chunk: string) => {

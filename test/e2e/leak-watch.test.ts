@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { secretFinder } from "../support/canaries.ts";
+import { INHERITED } from "../support/environment.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
 
 /** A test run of its own, with tests that print secrets: it must fail, though each of its tests passes. */
@@ -34,10 +35,9 @@ async function runOf(tests: string) {
     path.join(folder, "vitest.config.mjs"),
     `export default ${JSON.stringify({ test: config })};`,
   );
-  const { PATH, HOME } = process.env;
   const child = spawn(process.execPath, [VITEST, "run"], {
     cwd: folder,
-    env: { PATH, HOME, TMPDIR: folder },
+    env: { ...INHERITED, TMPDIR: folder },
     stdio: ["ignore", "ignore", "pipe"],
   });
   let stderr = "";

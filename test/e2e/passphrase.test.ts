@@ -5,6 +5,7 @@ import { sha256 } from "../../functions/core/hash.ts";
 import { parsePassphrases } from "../../functions/core/passphrase.ts";
 import type { DocumentStore } from "../../functions/core/store.ts";
 import { HOUR } from "../../functions/core/time.ts";
+import { INHERITED } from "../support/environment.ts";
 import { type Running, startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
 import { endAll, freePair, run } from "./child.ts";
 import { firestorePlace, type Place, sqlitePlace, until } from "./deployed.ts";
@@ -41,9 +42,8 @@ async function tokens(
   env: Record<string, string> = {},
   command: readonly string[] = [process.execPath],
 ) {
-  const { PATH, HOME } = process.env;
   const [first = "", ...rest] = command;
-  const child = run(first, [...rest, PROGRAM, ...line.split(" ")], { cwd, env: { PATH, HOME, ...env } });
+  const child = run(first, [...rest, PROGRAM, ...line.split(" ")], { cwd, env: { ...INHERITED, ...env } });
   const { code, signal } = await child.ended;
   return { code, signal, stdout: child.stdout(), stderr: child.stderr() };
 }
@@ -79,10 +79,9 @@ async function kept(...passphrases: string[]) {
 
 test("the shared passphrase of a running npm start is rotated without a restart or a caller turned away", async () => {
   const [folder, port] = [await temporaryFolder(), await freePair()];
-  const { PATH } = process.env;
   const service = run(process.execPath, [path.join(ROOT, "local/start.ts")], {
     cwd: folder,
-    env: { PATH, HOME: folder, PORT: String(port), ...CLOCK },
+    env: { ...INHERITED, HOME: folder, PORT: String(port), ...CLOCK },
   });
   await service.says("Ctrl-C ends it");
   const file = path.join(folder, ".data/sandbox/passphrase");

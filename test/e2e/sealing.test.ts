@@ -3,6 +3,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { keyOf } from "../../functions/core/seal.ts";
 import { HOUR } from "../../functions/core/time.ts";
+import { INHERITED } from "../support/environment.ts";
 import { type Running, startFunction, stopAll } from "../support/processes.ts";
 import { endAll, run } from "./child.ts";
 import {
@@ -49,10 +50,9 @@ const keySet = () => JSON.parse(readFileSync(keyFile(), "utf8"));
 const kids = (): string[] => keySet().keys.map(({ kid }: { kid: string }) => kid);
 
 async function tokens(line: string) {
-  const { PATH, HOME } = process.env;
   const child = run(process.execPath, [PROGRAM, ...line.split(" ")], {
     cwd: folder,
-    env: { PATH, HOME, ...env },
+    env: { ...INHERITED, ...env },
   });
   const { code } = await child.ended;
   const text = child.stdout() + child.stderr();
@@ -182,10 +182,9 @@ describe("sealing", () => {
       expect(await served()).toBe(200);
     }
     const wrong = { ...env, SEAL_KEYS: other };
-    const { PATH, HOME } = process.env;
     const shown = run(process.execPath, [PROGRAM, "show", "sales"], {
       cwd: folder,
-      env: { PATH, HOME, ...wrong },
+      env: { ...INHERITED, ...wrong },
     });
     await shown.ended;
     expect(shown.stdout()).toContain(

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
+import { INHERITED } from "../support/environment.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
 import { type Child, endAll, run } from "./child.ts";
 
@@ -20,8 +21,7 @@ afterAll(async () => {
 
 async function launch(...args: string[]): Promise<{ child: Child; folder: string }> {
   const folder = await temporaryFolder();
-  const { PATH } = process.env;
-  const env = { PATH, HOME: folder, TMPDIR: folder };
+  const env = { ...INHERITED, HOME: folder, TMPDIR: folder };
   const small = ["--no-build", "--tokens", "30", "--rate", "50", "--seed", SEED];
   return { child: run(process.execPath, [...COMMAND, ...small, ...args], { cwd: ROOT, env }), folder };
 }

@@ -15,6 +15,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
+import { INHERITED } from "../support/environment.ts";
 import { freePort, startSandbox, stopAll } from "../support/processes.ts";
 import { type Child, endAll, freePair, hold, release, run } from "./child.ts";
 import { newClient, until } from "./deployed.ts";
@@ -46,8 +47,10 @@ interface Options {
 }
 
 function launch(folder: string, { env = {}, args = [] }: Options = {}): Child {
-  const { PATH } = process.env;
-  return run(process.execPath, [...COMMAND, ...args], { cwd: folder, env: { PATH, HOME: folder, ...env } });
+  return run(process.execPath, [...COMMAND, ...args], {
+    cwd: folder,
+    env: { ...INHERITED, HOME: folder, ...env },
+  });
 }
 
 async function started(folder: string, port: number, { env, args }: Options = {}): Promise<Child> {
@@ -155,8 +158,10 @@ describe.concurrent("npm start", () => {
     const [folder, port] = [newFolder(), await freePair()];
     for (const name of ["package.json", "local", "functions", "node_modules"])
       symlinkSync(path.join(ROOT, name), path.join(folder, name));
-    const { PATH } = process.env;
-    const npm = run("npm", ["start"], { cwd: folder, env: { PATH, HOME: folder, PORT: String(port) } });
+    const npm = run("npm", ["start"], {
+      cwd: folder,
+      env: { ...INHERITED, HOME: folder, PORT: String(port) },
+    });
     await npm.says(READY);
     const { token } = await paste(curlLine(npm.stdout()), folder);
     expect(await sandboxAccepts(port, token)).toBe(true);

@@ -6,6 +6,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { INHERITED } from "./environment.ts";
 import { plant } from "./prints.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
@@ -124,9 +125,8 @@ async function start(
 ): Promise<Running> {
   // Else whoever holds it would be taken for the new process.
   if (await accepts(port)) throw new Error(`${what} cannot start: port ${port} is taken`);
-  const { PATH, HOME } = process.env;
   plant(env);
-  const child = spawn(process.execPath, args, { cwd: ROOT, env: { PATH, HOME, ...env }, stdio: "pipe" });
+  const child = spawn(process.execPath, args, { cwd: ROOT, env: { ...INHERITED, ...env }, stdio: "pipe" });
   const { exited, output } = watch(child);
   const deadline = Date.now() + READY_WITHIN;
   while (!(await ready(output()))) {
