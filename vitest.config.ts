@@ -16,6 +16,8 @@ export default defineConfig({
     env: { METADATA_SERVER_DETECTION: "none" },
     // Processes, not threads: end-to-end tests start children, and some tests set the environment.
     pool: "forks",
+    // Files leave nothing behind in their process, so that the next one need not load everything again.
+    isolate: false,
     // End-to-end tests mostly wait for processes of their own: one more than there are processors keeps those busy.
     maxWorkers: 3,
     testTimeout: 20_000,

@@ -26,7 +26,7 @@ const ROOT = path.resolve(import.meta.dirname, "../..");
 const COMMAND = ["--import", path.join(ROOT, "local/node24.js"), path.join(ROOT, "local/start.ts")];
 const READY = "Ctrl-C ends it";
 /** ms that Ctrl-C may take. */
-const SOON = 2_000;
+const SOON = 4_000;
 
 const folders: string[] = [];
 afterAll(async () => {
