@@ -5,6 +5,8 @@ const NEEDED = [
   "artifactregistry.googleapis.com",
   "cloudbuild.googleapis.com",
   "cloudfunctions.googleapis.com",
+  // Who may do what in a project is asked of this one.
+  "cloudresourcemanager.googleapis.com",
   "cloudscheduler.googleapis.com",
   "firebaserules.googleapis.com",
   "firestore.googleapis.com",
@@ -13,6 +15,7 @@ const NEEDED = [
   "monitoring.googleapis.com",
   "run.googleapis.com",
   "secretmanager.googleapis.com",
+  "storage.googleapis.com",
 ];
 
 /**

@@ -115,6 +115,10 @@ function serviceOf(args: CloudFunctionArgs) {
   };
 }
 
+/** The Cloud Run service that a function of this name becomes. */
+export const serviceNameOf = (functionName: string): string =>
+  functionName.toLowerCase().replaceAll("_", "-");
+
 /** As IAM names a service account. */
 export const memberOf = ({ email }: gcp.serviceaccount.Account): Output<string> =>
   interpolate`serviceAccount:${email}`;

@@ -1,40 +1,35 @@
 import { STATES } from "../functions/core/state.ts";
-import { metricType, stateId } from "./metrics.ts";
+import { metricType, type Services, stateId } from "./metrics.ts";
 
 const WIDE = 12;
 const HIGH = 4;
 
 /** Cloud Monitoring's own description of a dashboard (projects.dashboards, "mosaicLayout"). */
-export function dashboardFor(service: string, { lookup, refresher }: { lookup: string; refresher: string }) {
+export function dashboardFor(service: string, { lookup }: Pick<Services, "lookup">) {
   const ours = (id: string) => `metric.type="${metricType(service, id)}" resource.type="cloud_run_revision"`;
   const run = (metric: string, name: string) =>
     `metric.type="run.googleapis.com/${metric}" resource.type="cloud_run_revision" resource.label."service_name"="${name}"`;
-  const max = (id: string, label: string) => series(ours(id), label, "ALIGN_PERCENTILE_99", "REDUCE_MAX");
-  const sum = (id: string, label: string) => series(ours(id), label, "ALIGN_SUM", "REDUCE_SUM");
+  // Buckets are coarse; the mean of a distribution is kept exactly, and a minute has one sweep.
+  const mean = (id: string, label: string) => series(ours(id), label, "ALIGN_DELTA", "REDUCE_MEAN");
   const percentile = (share: 50 | 99) =>
     series(run("request_latencies", lookup), `p${share}`, "ALIGN_DELTA", `REDUCE_PERCENTILE_${share}`);
   const widgets = [
     chart(
       "Tokens by state (census)",
-      STATES.map((state) => max(stateId(state), state)),
+      STATES.map((state) => mean(stateId(state), state)),
       "3600s",
     ),
-    chart("Longest overdue token, s", [max("overdue", "overdue")]),
-    chart("What sweeps did", [
-      sum("refreshed", "refreshed"),
-      sum("failed", "failed"),
-      sum("remaining", "remaining"),
+    chart("Longest overdue token, s", [mean("overdue", "overdue")]),
+    chart("What a sweep did", [
+      mean("refreshed", "refreshed"),
+      mean("failed", "failed"),
+      mean("remaining", "remaining"),
     ]),
     chart("Lookup, ms", [percentile(50), percentile(99)]),
     chart("Lookup, answers a second", [
       series(run("request_count", lookup), "lookup", "ALIGN_RATE", "REDUCE_SUM"),
     ]),
-    // One request a minute is the Scheduler's; what is above it, readers had to ask for.
-    ratio(
-      "Share of reads that had to ask the refresher",
-      run("request_count", refresher),
-      run("request_count", lookup),
-    ),
+    ratio("Share of reads that had to ask the refresher", ours("asks"), ours("reads")),
   ];
   return {
     displayName: `Webex token service (${service})`,

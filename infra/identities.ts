@@ -47,6 +47,16 @@ const OPERATOR = [
   "resourcemanager.projects.get",
 ] as const;
 
+/** Adds and disables versions of a secret. Google's own role for that destroys them, too. */
+const KEEPER = [
+  "secretmanager.secrets.get",
+  "secretmanager.versions.add",
+  "secretmanager.versions.disable",
+  "secretmanager.versions.enable",
+  "secretmanager.versions.get",
+  "secretmanager.versions.list",
+] as const;
+
 export interface IdentitiesArgs {
   project: string;
   operators: readonly string[];
@@ -55,6 +65,8 @@ export interface IdentitiesArgs {
 /** One service account for each of those that act, and custom roles of exactly what each needs. */
 export class Identities extends Part {
   readonly accounts: Record<Identity, gcp.serviceaccount.Account>;
+  /** For operators, secret by secret; `undefined`: there are none. */
+  readonly keeperRole: Output<string> | undefined;
 
   constructor(name: string, { project, operators }: IdentitiesArgs, options?: PartOptions) {
     super("Identities", name, options);
@@ -86,6 +98,7 @@ export class Identities extends Part {
     if (operators.length > 0) {
       const { name: role } = this.role(project, "operator", OPERATOR);
       for (const operator of operators) grant(`operator-${operator}`, role, operator);
+      this.keeperRole = this.role(project, "keeper", KEEPER).name;
     }
     this.registerOutputs();
   }

@@ -11,7 +11,7 @@ export class Privacy extends Part {
         project,
         name: this.named("callback"),
         description: "requests of /callback: their addresses hold authorization codes and states",
-        filter: `${CALLBACK_REQUESTS}`,
+        filter: CALLBACK_REQUESTS,
       },
       this.own(),
     );
@@ -19,6 +19,9 @@ export class Privacy extends Part {
   }
 }
 
-/** Lines of Cloud Run's request log about a consent that came back. */
+/**
+ * Lines of Cloud Run's request log about a consent that came back, and about what a browser asks for after it: an icon, say,
+ * with the address of the page it comes from.
+ */
 export const CALLBACK_REQUESTS =
-  'resource.type="cloud_run_revision" AND log_id("run.googleapis.com/requests") AND httpRequest.requestUrl=~"/callback([?]|$)"';
+  'resource.type="cloud_run_revision" AND log_id("run.googleapis.com/requests") AND (httpRequest.requestUrl=~"/callback([/?]|$)" OR httpRequest.referer=~"/callback([/?]|$)")';

@@ -12,6 +12,8 @@ export interface SecretArgs {
   readers: Readonly<Record<string, Input<string>>>;
   /** Members that may read it, and add and disable versions, but destroy none. */
   keepers?: readonly string[];
+  /** The role that lets them. */
+  keeperRole?: Output<string> | undefined;
 }
 
 /** A secret of Secret Manager. Versions are disabled when they are replaced, never destroyed. */
@@ -36,7 +38,7 @@ export class Secret extends Part {
       // A rotation disables this version and adds others: that is no drift.
       this.own({ ignoreChanges: ["secretData", "enabled"] }),
     );
-    const grant = (what: string, member: Input<string>, role: string) =>
+    const grant = (what: string, member: Input<string>, role: Input<string>) =>
       new gcp.secretmanager.SecretIamMember(
         this.named(what),
         { project, secretId: this.secret.secretId, role, member },
@@ -46,7 +48,7 @@ export class Secret extends Part {
       grant(`read-by-${word}`, member, "roles/secretmanager.secretAccessor");
     for (const member of args.keepers ?? []) {
       grant(`read-by-${member}`, member, "roles/secretmanager.secretAccessor");
-      grant(`kept-by-${member}`, member, "roles/secretmanager.secretVersionManager");
+      if (args.keeperRole !== undefined) grant(`kept-by-${member}`, member, args.keeperRole);
     }
     this.registerOutputs();
   }

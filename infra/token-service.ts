@@ -73,6 +73,7 @@ export class TokenService extends ComponentResource {
         first: settings.passphrase ?? this.randomPassphrase(name),
         readers: { lookup: memberOf(accounts.lookup), setup: memberOf(accounts.setup) },
         keepers: settings.operators,
+        keeperRole: identities.keeperRole,
       },
       ready,
     );
@@ -88,6 +89,7 @@ export class TokenService extends ComponentResource {
               first: settings.sealKeys ?? this.randomKeys(name),
               readers: { refresher: memberOf(accounts.refresher), setup: memberOf(accounts.setup) },
               keepers: settings.operators,
+              keeperRole: identities.keeperRole,
             },
             ready,
           );
@@ -111,8 +113,12 @@ export class TokenService extends ComponentResource {
       part("watching"),
       {
         project,
-        region,
-        services: { lookup: functions.lookup.service, refresher: functions.refresher.service },
+        names: settings.names,
+        services: {
+          lookup: functions.lookup.service,
+          refresher: functions.refresher.service,
+          setup: functions.setup.service,
+        },
         lookupUri: functions.lookup.uri,
         jobs: [schedule.sweep.name, schedule.census.name],
         emails: settings.emails,

@@ -1,19 +1,23 @@
 import * as gcp from "@pulumi/gcp";
-import { all, type Input, interpolate, type Output } from "@pulumi/pulumi";
+import { all, secret as asSecret, type Input, interpolate, type Output, output } from "@pulumi/pulumi";
 import { alertsFor } from "./alerts.ts";
+import { serviceNameOf } from "./cloud-function.ts";
 import { Part, type PartOptions } from "./component.ts";
+import type { Watched } from "./conditions.ts";
 import { dashboardFor } from "./dashboard.ts";
-import { metricsFor } from "./metrics.ts";
+import { metricsFor, type Services } from "./metrics.ts";
 
 export interface WatchingArgs {
   project: string;
-  region: string;
-  /** Names of the Cloud Run services. */
-  services: { lookup: Input<string>; refresher: Input<string> };
+  /** Names of the functions. */
+  names: Readonly<Services>;
+  /** Names of the Cloud Run services that they became. */
+  services: Record<keyof Services, Input<string>>;
   lookupUri: Output<string>;
   /** Names of the Scheduler's jobs. */
   jobs: readonly Input<string>[];
   emails: readonly string[];
+  /** https addresses. One with a user and a password in it is sent these as Basic credentials. */
   webhooks: readonly Input<string>[];
 }
 
@@ -25,7 +29,9 @@ export class Watching extends Part {
     super("Watching", name, options);
     const { project } = args;
     const channels = this.channels(args);
-    const metrics = metricsFor(name).map(
+    // Made of names that are known from the start, so long before the alerts, which wait for the functions: for some minutes
+    // Monitoring refuses alerts about a metric that is new.
+    const metrics = metricsFor(name, servicesOf(args.names)).map(
       (metric) => new gcp.logging.Metric(this.named(metric.id), { project, ...metric.args }, this.own()),
     );
     const uptime = new gcp.monitoring.UptimeCheckConfig(
@@ -46,12 +52,9 @@ export class Watching extends Part {
       },
       this.own(),
     );
-    const names = all([
-      args.services.lookup,
-      args.services.refresher,
-      all([...args.jobs]),
-      uptime.uptimeCheckId,
-    ]);
+    const watched = all([output(args.services), all([...args.jobs]), uptime.uptimeCheckId]).apply(
+      ([services, jobs, check]): Watched => ({ ...services, jobs, check }),
+    );
     for (const alert of alertsFor(name)) {
       new gcp.monitoring.AlertPolicy(
         this.named(alert.id),
@@ -62,9 +65,7 @@ export class Watching extends Part {
           severity: alert.severity,
           notificationChannels: channels.map((channel) => channel.name),
           documentation: { mimeType: "text/markdown", subject: alert.title, content: alert.remedy },
-          conditions: names.apply(([lookup, refresher, jobs, check]) =>
-            alert.conditions({ lookup, refresher, jobs, check }),
-          ),
+          conditions: watched.apply((names) => alert.conditions(names)),
           alertStrategy: alert.strategy,
         },
         // A policy about a metric that is not there yet is refused.
@@ -75,9 +76,7 @@ export class Watching extends Part {
       this.named("dashboard"),
       {
         project,
-        dashboardJson: names.apply(([lookup, refresher]) =>
-          JSON.stringify(dashboardFor(name, { lookup, refresher })),
-        ),
+        dashboardJson: watched.apply((names) => JSON.stringify(dashboardFor(name, names))),
       },
       this.own({ dependsOn: metrics }),
     );
@@ -96,13 +95,37 @@ export class Watching extends Part {
           ),
       ),
       ...webhooks.map(
-        (url, index) =>
+        (address, index) =>
           new gcp.monitoring.NotificationChannel(
             this.named(`webhook-${index + 1}`),
-            { project, type: "webhook_tokenauth", displayName: `webhook ${index + 1}`, labels: { url } },
-            this.own({ additionalSecretOutputs: ["labels"] }),
+            { project, displayName: `webhook ${index + 1}`, ...webhookOf(address) },
+            this.own(),
           ),
       ),
     ];
   }
+}
+
+const servicesOf = ({ lookup, refresher, setup }: Services): Services => ({
+  lookup: serviceNameOf(lookup),
+  refresher: serviceNameOf(refresher),
+  setup: serviceNameOf(setup),
+});
+
+/** A webhook's address is a secret: as a rule whoever knows it may post to it. */
+function webhookOf(address: Input<string>) {
+  const parts = asSecret(address).apply((text) => {
+    const url = new URL(text);
+    const { username, password } = url;
+    url.username = "";
+    url.password = "";
+    return { url: url.href, username: decodeURIComponent(username), password: decodeURIComponent(password) };
+  });
+  return {
+    type: parts.apply(({ username }) => (username === "" ? "webhook_tokenauth" : "webhook_basicauth")),
+    labels: parts.apply(
+      ({ url, username }): Record<string, string> => (username === "" ? { url } : { url, username }),
+    ),
+    sensitiveLabels: parts.apply(({ username, password }) => (username === "" ? undefined : { password })),
+  };
 }
