@@ -115,7 +115,9 @@ const servicesOf = ({ lookup, refresher, setup }: Services): Services => ({
 /** A webhook's address is a secret: as a rule whoever knows it may post to it. */
 function webhookOf(address: Input<string>) {
   const parts = asSecret(address).apply((text) => {
-    const url = new URL(text);
+    const url = URL.parse(text);
+    // Node's own error would quote it.
+    if (url?.protocol !== "https:") throw new Error('a webhook under "notify" is no https address');
     const { username, password } = url;
     url.username = "";
     url.password = "";
