@@ -1,8 +1,8 @@
 import * as gcp from "@pulumi/gcp";
 import { type Input, interpolate, type Output } from "@pulumi/pulumi";
-import type { Variable } from "../functions/adapters/env.ts";
 import type { FunctionName } from "./code.ts";
 import { Part, type PartOptions } from "./component.ts";
+import type { Supplied } from "./environment.ts";
 
 /** Where a secret appears as a file, in a folder of its own: the mount hides whatever else is there. */
 const SECRETS = "/etc/token-service";
@@ -19,9 +19,9 @@ export interface CloudFunctionArgs {
   account: gcp.serviceaccount.Account;
   buildAccount: gcp.serviceaccount.Account;
   /** `undefined` values are left out. */
-  environment: Partial<Record<Variable, Input<string> | undefined>>;
+  environment: Partial<Record<Supplied, Input<string> | undefined>>;
   /** A secret whose newest version is a file, and the variable that names it. */
-  secretFile?: { variable: Variable; secretId: Input<string> };
+  secretFile?: { variable: Supplied; secretId: Input<string> };
   memory: string;
   /** s. */
   timeout: number;

@@ -8,6 +8,7 @@ export const {
   redirectUri,
   refresherUri,
   curl,
+  openCommand,
   dashboard,
   passphrase,
   sealKeys,

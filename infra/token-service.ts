@@ -16,6 +16,7 @@ import { CloudFunction, memberOf } from "./cloud-function.ts";
 import { Code } from "./code.ts";
 import { Database } from "./database.ts";
 import { Egress } from "./egress.ts";
+import { pick, type Told } from "./environment.ts";
 import { Identities } from "./identities.ts";
 import { Privacy } from "./privacy.ts";
 import { Schedule } from "./schedule.ts";
@@ -38,6 +39,11 @@ export class TokenService extends ComponentResource {
   readonly refresherUri: Output<string>;
   /** A line that works when pasted; it takes the passphrase from Secret Manager. */
   readonly curl: Output<string>;
+  /**
+   * Where `publicAccess` is off, the lines that open lookup and setup all the same, for whoever may: without a grant to
+   * `allUsers`, which the organization's policy forbids. `undefined`: they are open.
+   */
+  readonly openCommand: Output<string> | undefined;
   /** A link to the dashboard. */
   readonly dashboard: Output<string>;
   /** The secret of the sealing keys; `undefined`: sealing is off. */
@@ -131,6 +137,9 @@ export class TokenService extends ComponentResource {
     this.redirectUri = interpolate`${functions.lookup.url}${CALLBACK}`;
     this.refresherUri = functions.refresher.uri;
     this.curl = interpolate`curl -H "x-token-passphrase: $(gcloud secrets versions access latest --secret=${passphrase.secret.secretId} --project=${project} | head -n 1)" "${functions.lookup.url}/?name=NAME"`;
+    this.openCommand = settings.publicAccess
+      ? undefined
+      : interpolate`${openCommand(functions.lookup, settings)} && ${openCommand(functions.setup, settings)}`;
     this.dashboard = watching.dashboardLink;
     this.passphrase = passphrase.resourceName;
     this.sealKeys = sealKeys?.resourceName;
@@ -150,9 +159,21 @@ export class TokenService extends ComponentResource {
       bucket: code.bucket.name,
       buildAccount: accounts.build,
     };
-    const store = { GOOGLE_CLOUD_PROJECT: project, FIRESTORE_DATABASE: database.database.name };
-    const sealing = sealKeys === undefined ? { SEALING: "off" } : { SEAL_KEYS: sealKeys.resourceName };
-    const webex = { WEBEX_URL: settings.webexUrl, REFRESH_THRESHOLD: settings.refreshThreshold };
+    const told: Told = {
+      GOOGLE_CLOUD_PROJECT: project,
+      FIRESTORE_DATABASE: database.database.name,
+      SEAL_KEYS: sealKeys?.resourceName,
+      SEALING: sealKeys === undefined ? "off" : undefined,
+      WEBEX_URL: settings.webexUrl,
+      REFRESH_THRESHOLD: settings.refreshThreshold,
+      REFRESH_CONCURRENCY: String(settings.refreshConcurrency),
+      SWEEP_DEADLINE: "9m",
+      LEGACY_SETUP: settings.legacySetup ? "on" : "off",
+      COMPAT: settings.compat,
+      CORS_ORIGINS: settings.corsOrigins.length > 0 ? settings.corsOrigins.join(",") : undefined,
+    };
+    const store = pick(told, "GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE");
+    const refreshing = pick(told, "SEAL_KEYS", "SEALING", "WEBEX_URL", "REFRESH_THRESHOLD");
     const passphraseFile = {
       variable: "TOKEN_PASSPHRASE_FILE",
       secretId: passphrase.secret.secretId,
@@ -173,10 +194,8 @@ export class TokenService extends ComponentResource {
         account: accounts.refresher,
         environment: {
           ...store,
-          ...sealing,
-          ...webex,
-          REFRESH_CONCURRENCY: String(settings.refreshConcurrency),
-          SWEEP_DEADLINE: "9m",
+          ...refreshing,
+          ...pick(told, "REFRESH_CONCURRENCY", "SWEEP_DEADLINE"),
         },
         memory: "512Mi",
         timeout: 600,
@@ -201,13 +220,7 @@ export class TokenService extends ComponentResource {
         entryPoint: "setup",
         object: code.archives.setup.name,
         account: accounts.setup,
-        environment: {
-          ...store,
-          ...sealing,
-          ...webex,
-          LEGACY_SETUP: settings.legacySetup ? "on" : "off",
-          COMPAT: settings.compat,
-        },
+        environment: { ...store, ...refreshing, ...pick(told, "LEGACY_SETUP", "COMPAT") },
         secretFile: passphraseFile,
         memory: "512Mi",
         timeout: 60,
@@ -231,9 +244,7 @@ export class TokenService extends ComponentResource {
           ...store,
           REFRESHER_URL: refresher.uri,
           SETUP_URL: setup.uri,
-          REFRESH_THRESHOLD: settings.refreshThreshold,
-          COMPAT: settings.compat,
-          CORS_ORIGINS: settings.corsOrigins.length > 0 ? settings.corsOrigins.join(",") : undefined,
+          ...pick(told, "REFRESH_THRESHOLD", "COMPAT", "CORS_ORIGINS"),
         },
         secretFile: passphraseFile,
         memory: "256Mi",
@@ -267,6 +278,10 @@ export class TokenService extends ComponentResource {
     );
   }
 }
+
+/** Who calls is not asked of IAM any more: passphrases and states guard these two. */
+const openCommand = ({ service }: CloudFunction, { region, project }: Settings) =>
+  interpolate`gcloud run services update ${service} --region=${region} --project=${project} --no-invoker-iam-check`;
 
 interface Parts {
   identities: Identities;
