@@ -57,7 +57,7 @@ export class Watching extends Part {
     );
     for (const alert of alertsFor(name)) {
       new gcp.monitoring.AlertPolicy(
-        this.named(alert.id),
+        this.named(`alert-${alert.id}`),
         {
           project,
           displayName: alert.title,

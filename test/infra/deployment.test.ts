@@ -1,0 +1,517 @@
+import { execFile } from "node:child_process";
+import { cpSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { isSecret, type Output, secret } from "@pulumi/pulumi";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Needed, readSettings } from "../../functions/adapters/env.ts";
+import { formatSealKeys } from "../../functions/core/seal.ts";
+import { alertsFor } from "../../infra/alerts.ts";
+import { serviceNameOf } from "../../infra/cloud-function.ts";
+import { contentHash } from "../../infra/code.ts";
+import { UNSUPPLIED } from "../../infra/environment.ts";
+import { type Declared, runOffline } from "../../infra/offline.ts";
+import { POLICIES } from "../../infra/policies.ts";
+import { CALLBACK_REQUESTS } from "../../infra/privacy.ts";
+import { TokenService } from "../../infra/token-service.ts";
+import { LIFETIME, PASSPHRASE, sqlitePlace } from "../e2e/deployed.ts";
+import { requestEntry } from "../support/log-entry.ts";
+import { matches } from "../support/logging-query.ts";
+import { startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
+import { sealKey } from "../support/sealing.ts";
+
+/** A deployment that differs from the usual one: secrets given, a database that exists, nothing open to everybody. */
+
+const PROJECT = "made-up-project";
+const ROOT = path.resolve(import.meta.dirname, "../..");
+const FUNCTION = "gcp:cloudfunctionsv2/function:Function";
+const GIVEN = {
+  passphrase: "canary-first-passphrase",
+  sealKeys: formatSealKeys({ primary: sealKey("k-given"), all: [sealKey("k-given")] }),
+  token: "canary-token-of-the-hook",
+  password: "canary-password-of-the-hook",
+};
+let resources: readonly Declared[];
+let service: TokenService;
+
+beforeAll(async () => {
+  const run = await runOffline(
+    () =>
+      new TokenService("tokens", {
+        project: PROJECT,
+        region: "europe-west1",
+        database: { name: "webex-tokens", location: "eur3", adopt: true, adoptRules: true },
+        names: { lookup: "sample-lookup", refresher: "sample-refresher", setup: "sample-setup" },
+        minInstances: 2,
+        passphrase: secret(GIVEN.passphrase),
+        sealKeys: secret(GIVEN.sealKeys),
+        notify: {
+          emails: ["oncall@example.com"],
+          // From a stack's configuration they come as plain text.
+          webhooks: [
+            `https://hooks.example/incidents?auth_token=${GIVEN.token}`,
+            `https://contact%40centre:${GIVEN.password}@hooks.example/basic`,
+          ],
+        },
+        publicAccess: false,
+      }),
+  );
+  resources = run.resources;
+  service = run.program;
+});
+afterAll(stopAll);
+
+const of = (type: string) => resources.filter(({ type: kind }) => kind.endsWith(`:${type}`));
+const one = (name: string): Declared => {
+  const found = resources.find((resource) => resource.name === name);
+  if (found === undefined) throw new Error(`nothing is called ${name}`);
+  return found;
+};
+const told = <T>(output: Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
+
+/** How Pulumi marks a secret on its way to the engine. */
+const SECRET = { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270" };
+const isWrapped = (value: unknown) =>
+  typeof value === "object" && value !== null && Object.keys(SECRET).every((key) => key in value);
+
+/** All text that is not inside a secret. */
+function plainTexts(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  if (typeof value !== "object" || value === null || isWrapped(value)) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [key, ...plainTexts(inner)]);
+}
+
+test.each(Object.keys(POLICIES))("the policy %s holds", (name) => {
+  expect(POLICIES[name]?.(resources)).toEqual([]);
+});
+
+describe("secrets", () => {
+  test("that were given are the first versions, and what the functions take", () => {
+    expect(one("tokens-passphrase-first").inputs.secretData).toEqual({ ...SECRET, value: GIVEN.passphrase });
+    expect(one("tokens-seal-keys-first").inputs.secretData).toEqual({ ...SECRET, value: GIVEN.sealKeys });
+    expect(of("RandomPassword")).toEqual([]);
+    expect(of("RandomBytes")).toEqual([]);
+  });
+
+  test("stand nowhere but in what is marked as secret: in no name, variable, label or text", () => {
+    const all = resources.flatMap((resource) => plainTexts(resource));
+    expect(all.length).toBeGreaterThan(500);
+    expect(all.filter((text) => /canary/i.test(text) || text.includes(sealKey("k-given").k))).toEqual([]);
+  });
+
+  test("are in no output, and the outputs are none that is hidden", async () => {
+    for (const [name, output] of Object.entries(service)) {
+      if (!isOutput(output) || name === "urn") continue;
+      expect(await isSecret(output), name).toBe(false);
+      expect(JSON.stringify(await told(output)), name).not.toMatch(/canary/);
+    }
+  });
+
+  const isOutput = (value: unknown): value is Output<unknown> =>
+    typeof value === "object" && value !== null && "apply" in value;
+
+  test("are destroyed by nobody: operators add and disable versions", () => {
+    const able = of("IAMCustomRole").filter(({ inputs }) =>
+      inputs.permissions.some((permission: string) => /versions\.destroy|secrets\.delete/.test(permission)),
+    );
+    expect(able).toEqual([]);
+    const roles = of("SecretIamMember").map(({ inputs }) => inputs.role);
+    expect(new Set(roles)).toEqual(new Set(["roles/secretmanager.secretAccessor"]));
+  });
+});
+
+describe("channels", () => {
+  const channel = (name: string) => one(`tokens-watching-${name}`).inputs;
+
+  test("a webhook's address is secret", () => {
+    expect(channel("webhook-1")).toMatchObject({
+      type: secretOf("webhook_tokenauth"),
+      labels: secretOf({ url: `https://hooks.example/incidents?auth_token=${GIVEN.token}` }),
+    });
+  });
+
+  test("an address with a user and a password is called with Basic credentials", () => {
+    expect(channel("webhook-2")).toMatchObject({
+      type: secretOf("webhook_basicauth"),
+      labels: secretOf({ url: "https://hooks.example/basic", username: "contact@centre" }),
+      sensitiveLabels: secretOf({ password: GIVEN.password }),
+    });
+  });
+
+  test("every alert goes to all of them, and says what to do", () => {
+    expect(channel("mail-oncall@example.com")).toMatchObject({
+      type: "email",
+      labels: { email_address: "oncall@example.com" },
+    });
+    const policies = of("AlertPolicy");
+    expect(policies.map(({ name }) => name).sort()).toEqual(
+      alertsFor("tokens-watching")
+        .map(({ id }) => `tokens-watching-alert-${id}`)
+        .sort(),
+    );
+    for (const { inputs } of policies) {
+      expect(inputs.notificationChannels).toHaveLength(3);
+      expect(inputs.documentation.content).toMatch(/`(npm run|curl)/);
+    }
+  });
+
+  const secretOf = (value: unknown) => ({ ...SECRET, value });
+});
+
+describe("watching", () => {
+  test("looks at this deployment's services, by the names that Cloud Run gives them", () => {
+    const { conditions } = one("tokens-watching-alert-needs-a-person").inputs;
+    expect(conditions[0].conditionMatchedLog.filter).toContain(
+      'resource.labels.service_name=("sample-lookup" OR "sample-refresher" OR "sample-setup")',
+    );
+    expect(one("tokens-watching-sweeps").inputs.filter).toContain(
+      'resource.labels.service_name="sample-refresher"',
+    );
+    expect(one("tokens-watching-reads").inputs.filter).toContain(
+      'resource.labels.service_name="sample-lookup"',
+    );
+  });
+
+  test("knows by what name Cloud Run runs a function", () => {
+    expect(serviceNameOf("Token_Lookup")).toBe("token-lookup");
+  });
+
+  test("makes its metrics at once, and alerts about them when the functions are there: a new metric is not known at once", () => {
+    const functions = of("Function").map(({ name }) => name);
+    const metrics = of("Metric");
+    for (const { dependsOn } of metrics)
+      expect(dependsOn.filter((name) => functions.includes(name))).toEqual([]);
+    for (const { name, dependsOn } of of("AlertPolicy")) {
+      expect(dependsOn, name).toEqual(expect.arrayContaining(metrics.map(({ name }) => name)));
+      expect(
+        dependsOn.some((one) => functions.includes(one)),
+        name,
+      ).toBe(true);
+    }
+  });
+
+  test("asks for /health from outside, every minute", () => {
+    expect(one("tokens-watching-health").inputs).toMatchObject({
+      period: "60s",
+      httpCheck: { path: "/health", useSsl: true, validateSsl: true },
+      monitoredResource: { labels: { host: "sample-lookup-abc123-ew.a.run.app" } },
+    });
+  });
+});
+
+describe("the request log", () => {
+  const url = "https://europe-west1-made-up-project.cloudfunctions.net/token-lookup";
+
+  test.each([
+    ["a consent that came back", { url: `${url}/callback?code=c&state=s` }],
+    ["a consent that was refused", { url: `${url}/callback?error=access_denied&state=s` }],
+    ["one that was sent on to setup", { url: "https://token-setup.example/callback?code=c&state=s" }],
+    ["one with a slash too many", { url: `${url}/callback/?code=c&state=s` }],
+    [
+      "an icon of the page after it",
+      { url: `${url}/favicon.ico`, referer: `${url}/callback?code=c&state=s`, status: 404 },
+    ],
+  ])("does not keep %s", (_, request) => {
+    expect(matches(CALLBACK_REQUESTS, requestEntry("token-setup", request))).toBe(true);
+  });
+
+  test.each([
+    ["a read", { url: `${url}/?name=callback` }],
+    ["a read of a token that is named like it", { url: `${url}/?name=a/callbacks` }],
+    ["a check", { url: `${url}/health` }],
+    ["another path", { url: `${url}/callbacks?x=1` }],
+  ])("keeps %s", (_, request) => {
+    expect(matches(CALLBACK_REQUESTS, requestEntry("token-lookup", request))).toBe(false);
+  });
+
+  test("is told so", () => {
+    expect(one("tokens-privacy-callback").inputs.filter).toBe(CALLBACK_REQUESTS);
+  });
+});
+
+describe("a database that exists", () => {
+  test("is taken over with its documents and its rules, where it is", () => {
+    expect(one("tokens-database-firestore")).toMatchObject({
+      importId: `projects/${PROJECT}/databases/webex-tokens`,
+      ignoreChanges: ["locationId", "type"],
+      protect: true,
+    });
+    expect(one("tokens-database-rules-released")).toMatchObject({
+      inputs: { name: "cloud.firestore/webex-tokens" },
+      importId: `projects/${PROJECT}/releases/cloud.firestore/webex-tokens`,
+    });
+    expect(one("tokens-database-expired-states").inputs.database).toBe("webex-tokens");
+  });
+});
+
+describe("what the functions are told", () => {
+  const environmentOf = (entryPoint: string): Record<string, string> =>
+    of("Function").find(({ inputs }) => inputs.buildConfig?.entryPoint === entryPoint)?.inputs.serviceConfig
+      .environmentVariables;
+  /** What the function itself says it can't do without. */
+  function neededBy(entryPoint: string): Needed[] {
+    const source = readFileSync(path.join(ROOT, `functions/${entryPoint}.ts`), "utf8");
+    return JSON.parse(/boot\((\[.*?\])/.exec(source)?.[1] ?? "none");
+  }
+  const store = { kind: "firestore", project: PROJECT, database: "webex-tokens", emulator: undefined };
+
+  test.each([
+    [
+      "lookup",
+      {
+        passphrase: { file: "/etc/token-service/lookup/live" },
+        refresherUrl: "https://sample-refresher-abc123-ew.a.run.app",
+        setupUrl: "https://sample-setup-abc123-ew.a.run.app",
+      },
+    ],
+    [
+      "refresher",
+      { sealing: { keys: `projects/${PROJECT}/secrets/tokens-seal-keys` }, sweepDeadline: 540_000 },
+    ],
+    [
+      "setup",
+      {
+        passphrase: { file: "/etc/token-service/setup/live" },
+        sealing: { keys: `projects/${PROJECT}/secrets/tokens-seal-keys` },
+        legacySetup: false,
+      },
+    ],
+  ])("%s starts with it", (entryPoint, expected) => {
+    const settings = readSettings({ ...environmentOf(entryPoint), K_SERVICE: "x" }, neededBy(entryPoint));
+    expect(settings).toMatchObject({ store, onGoogleCloud: true, ...expected });
+    for (const variable of UNSUPPLIED) expect(environmentOf(entryPoint)).not.toHaveProperty(variable);
+  });
+
+  test("lookup is not told of the sealing keys, nor of Webex", () => {
+    expect(Object.keys(environmentOf("lookup")).filter((name) => /SEAL|WEBEX/.test(name))).toEqual([]);
+  });
+
+  test("a sweep is over before the Scheduler gives up, and the function may take as long", () => {
+    const { sweepDeadline } = readSettings(environmentOf("refresher"), neededBy("refresher"));
+    const refresher = of("Function").find(({ inputs }) => inputs.buildConfig?.entryPoint === "refresher");
+    for (const { inputs } of of("Job")) {
+      const deadline = Number.parseInt(inputs.attemptDeadline, 10);
+      expect(sweepDeadline / 1000).toBeLessThan(deadline);
+      expect(refresher?.inputs.serviceConfig.timeoutSeconds).toBeGreaterThanOrEqual(deadline);
+    }
+  });
+});
+
+describe("a deployment that is not open to everybody", () => {
+  test("grants nothing to allUsers, and says what opens it all the same", async () => {
+    expect(of("ServiceIamMember").filter(({ inputs }) => /^all/.test(inputs.member))).toEqual([]);
+    const { openCommand } = service;
+    expect(openCommand && (await told(openCommand))).toBe(
+      ["sample-lookup", "sample-setup"]
+        .map(
+          (name) =>
+            `gcloud run services update ${name} --region=europe-west1 --project=${PROJECT} --no-invoker-iam-check`,
+        )
+        .join(" && "),
+    );
+  });
+
+  test("without operators nobody but the functions is granted anything", () => {
+    const members = resources.flatMap(({ inputs }) => (inputs.member === undefined ? [] : [inputs.member]));
+    expect(members.filter((member: string) => !/^serviceAccount:tokens-\w+@/.test(member))).toEqual([]);
+    expect(of("IAMCustomRole").map(({ name }) => name)).not.toContain("tokens-operator-role");
+  });
+
+  test("options that cost are off unless asked for", () => {
+    expect(of("RouterNat")).toEqual([]);
+    const lookup = of("Function").find(({ inputs }) => inputs.buildConfig?.entryPoint === "lookup");
+    expect(lookup?.inputs.serviceConfig).toMatchObject({ minInstanceCount: 2, maxInstanceCount: 20 });
+  });
+});
+
+describe("an archive's name", () => {
+  test("changes with any file's content or name, and with nothing else", async () => {
+    const folder = path.join(await temporaryFolder(), "lookup");
+    cpSync(path.join(ROOT, "dist/lookup"), folder, { recursive: true });
+    const first = contentHash(folder);
+    expect(one("tokens-code-lookup").inputs.name).toBe(`lookup-${first}.zip`);
+    const file = path.join(folder, "package.json");
+    const text = readFileSync(file, "utf8");
+    writeFileSync(file, `${text} `);
+    expect(contentHash(folder)).not.toBe(first);
+    writeFileSync(file, text);
+    expect(contentHash(folder)).toBe(first);
+    renameSync(file, `${file}.txt`);
+    expect(contentHash(folder)).not.toBe(first);
+  });
+
+  test("can't be had of what was not built", async () => {
+    const folder = path.join(await temporaryFolder(), "nothing");
+    expect(() => contentHash(folder)).toThrow('run "npm run build" first');
+  });
+});
+
+test("the curl line works when it is pasted: passphrase from Secret Manager, token from lookup", async () => {
+  const { env, documents } = await sqlitePlace();
+  const token = {
+    accessToken: "canary-access-token",
+    accessExpires: Date.now() + LIFETIME * 1000,
+    static: true,
+  };
+  await documents.create("tokens", "sales", token);
+  await documents.close();
+  const more = {
+    TOKEN_PASSPHRASE: `${PASSPHRASE}\ncanary-passphrase-before`,
+    REFRESHER_URL: "http://127.0.0.1:9",
+  };
+  const [lookup, folder] = await Promise.all([
+    startFunction("lookup", { ...env, ...more }),
+    temporaryFolder(),
+  ]);
+  const gcloud = path.join(folder, "gcloud");
+  const called = path.join(folder, "called");
+  await writeFile(
+    gcloud,
+    `#!/bin/sh\necho "$@" > ${called}\nprintf '%s\\n' ${PASSPHRASE} canary-passphrase-before\n`,
+  );
+  await chmod(gcloud, 0o755);
+
+  const line = (await told(service.curl)).replace("NAME", "sales");
+  const base = await told(service.baseUrl);
+  expect(line).toContain(base);
+  const { stdout } = await promisify(execFile)("sh", ["-c", line.replace(base, lookup.url)], {
+    env: { PATH: `${folder}:${process.env.PATH}` },
+  });
+  expect(JSON.parse(stdout)).toMatchObject({ status: "200", token: token.accessToken });
+  expect(readFileSync(called, "utf8").trim()).toBe(
+    `secrets versions access latest --secret=tokens-passphrase --project=${PROJECT}`,
+  );
+});
+
+describe("a policy finds what breaks it:", () => {
+  const custom = { custom: true, protect: false, dependsOn: [], ignoreChanges: [], importId: undefined };
+  const made = (type: string, inputs: Declared["inputs"]): Declared => ({
+    ...custom,
+    type,
+    name: "made up",
+    inputs,
+  });
+  const changed = (name: string, change: (inputs: Declared["inputs"]) => object): Declared[] =>
+    resources.map((each) =>
+      each.name === name ? { ...each, inputs: { ...each.inputs, ...change(each.inputs) } } : each,
+    );
+  const LOOKUP = `serviceAccount:tokens-lookup@${PROJECT}.iam.gserviceaccount.com`;
+  const invoker = (member: string, name: string) =>
+    made("gcp:cloudrunv2/serviceIamMember:ServiceIamMember", { member, name, role: "roles/run.invoker" });
+  const project = (role: string, member: string) =>
+    made("gcp:projects/iAMMember:IAMMember", { role, member });
+  const secretGrant = (secretId: string, role: string) =>
+    made("gcp:secretmanager/secretIamMember:SecretIamMember", { member: LOOKUP, secretId, role });
+  const variable = (name: string, value: unknown) =>
+    changed("tokens-setup-function", ({ serviceConfig }) => ({
+      serviceConfig: {
+        ...serviceConfig,
+        environmentVariables: { ...serviceConfig.environmentVariables, [name]: value },
+      },
+    }));
+  const condition = (id: string, kind: string, change: object) =>
+    changed(`tokens-watching-alert-${id}`, ({ conditions }) => ({
+      conditions: [{ ...conditions[0], [kind]: { ...conditions[0][kind], ...change } }],
+    }));
+
+  const broken: [string, string, () => readonly Declared[]][] = [
+    [
+      "the refresher is open to everybody",
+      "noPublicRefresher",
+      () => [...resources, invoker("allUsers", "sample-refresher")],
+    ],
+    [
+      "to whoever has a Google account",
+      "noPublicRefresher",
+      () => [...resources, invoker("allAuthenticatedUsers", "sample-refresher")],
+    ],
+    ["an account is an editor", "noPrimitiveRoles", () => [...resources, project("roles/editor", LOOKUP)]],
+    ["a variable holds a passphrase", "noSecretInEnvironment", () => variable("TOKEN_PASSPHRASE", "x")],
+    [
+      "a variable of another name holds one",
+      "noSecretInEnvironment",
+      () => variable("WEBEX_URL", { ...SECRET, value: GIVEN.passphrase }),
+    ],
+    [
+      "or holds one that lost its mark",
+      "noSecretInEnvironment",
+      () => variable("WEBEX_URL", GIVEN.passphrase),
+    ],
+    [
+      "two functions share an account",
+      "anAccountEach",
+      () => [...resources, ...resources.filter(({ type }) => type === FUNCTION).slice(0, 1)],
+    ],
+    ["lookup may write", "lookupOnlyReads", () => [...resources, project("roles/datastore.user", LOOKUP)]],
+    [
+      "its own role lets it write",
+      "lookupOnlyReads",
+      () =>
+        changed("tokens-lookup-documents-role", () => ({
+          permissions: ["datastore.entities.get", "datastore.entities.update"],
+        })),
+    ],
+    [
+      "lookup reads the sealing keys",
+      "lookupOnlyReads",
+      () => [...resources, secretGrant("tokens-seal-keys", "roles/secretmanager.secretAccessor")],
+    ],
+    [
+      "lookup changes its passphrases",
+      "lookupOnlyReads",
+      () => [...resources, secretGrant("tokens-passphrase", "roles/secretmanager.secretVersionAdder")],
+    ],
+    [
+      "an alert on log lines has no rate limit",
+      "alertsThatGoogleTakes",
+      () => changed("tokens-watching-alert-unsaved", () => ({ alertStrategy: { autoClose: "86400s" } })),
+    ],
+    [
+      "one on log lines has a second condition",
+      "alertsThatGoogleTakes",
+      () =>
+        changed("tokens-watching-alert-unsaved", ({ conditions }) => ({
+          conditions: [...conditions, ...conditions],
+        })),
+    ],
+    [
+      "an absence is too short",
+      "alertsThatGoogleTakes",
+      () => condition("no-sweep", "conditionAbsent", { duration: "60s" }),
+    ],
+    [
+      "a metric is not there",
+      "alertsThatGoogleTakes",
+      () => resources.filter(({ name }) => name !== "tokens-watching-overdue"),
+    ],
+    [
+      "a condition makes no number",
+      "alertsThatGoogleTakes",
+      () =>
+        condition("lookup-slow", "conditionThreshold", {
+          aggregations: [
+            { alignmentPeriod: "60s", perSeriesAligner: "ALIGN_DELTA", crossSeriesReducer: "REDUCE_SUM" },
+          ],
+        }),
+    ],
+    [
+      "an incident names a label that is not extracted",
+      "alertsThatGoogleTakes",
+      () => condition("unsaved", "conditionMatchedLog", { labelExtractors: {} }),
+    ],
+    [
+      "a dashboard draws what is not there",
+      "dashboardsThatGoogleTakes",
+      () => resources.filter(({ name }) => name !== "tokens-watching-asks"),
+    ],
+  ];
+
+  test.each(broken)("%s", (_, policy, resourcesThen) => {
+    expect(POLICIES[policy]?.(resourcesThen())).not.toEqual([]);
+  });
+
+  test("and each has one that does", () => {
+    expect(Object.keys(POLICIES).filter((name) => !broken.some(([, policy]) => policy === name))).toEqual([]);
+  });
+});
