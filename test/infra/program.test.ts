@@ -4,6 +4,7 @@ import { isSecret } from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
 import { VARIABLES } from "../../functions/adapters/env.ts";
 import { parseSealKeys } from "../../functions/core/seal.ts";
+import { UNSUPPLIED } from "../../infra/environment.ts";
 import { type Declared, runOffline } from "../../infra/offline.ts";
 import { POLICIES } from "../../infra/policies.ts";
 import { TokenService } from "../../infra/token-service.ts";
@@ -122,17 +123,8 @@ describe("functions", () => {
     const given = Object.values(functions()).flatMap(({ serviceConfig }) =>
       Object.keys(serviceConfig.environmentVariables),
     );
-    // Set by Cloud Run, or of use on one machine or in tests only.
-    const elsewhere = [
-      "PORT",
-      "K_SERVICE",
-      "GCE_METADATA_HOST",
-      "STORE",
-      "FIRESTORE_EMULATOR_HOST",
-      "PUBLIC_URL",
-      "TOKEN_PASSPHRASE",
-      "SEALING",
-    ];
+    // The keys that seal are given; without them "SEALING=off" would be.
+    const elsewhere: readonly string[] = [...UNSUPPLIED, "SEALING"];
     expect([...new Set(given)].sort()).toEqual(
       [...VARIABLES.filter((variable) => !elsewhere.includes(variable)), "NODE_ENV"].sort(),
     );
@@ -246,7 +238,9 @@ test("everything waits for the APIs that it needs", () => {
 });
 
 test("secrets are secret wherever they go", async () => {
-  for (const version of of("SecretVersion")) expect(version.inputs.secretData).toBeDefined();
+  const wrapped = { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270" };
+  expect(of("SecretVersion")).toHaveLength(2);
+  for (const version of of("SecretVersion")) expect(version.inputs.secretData).toMatchObject(wrapped);
   expect(await isSecret(service.curl)).toBe(false);
   const curl = await new Promise<string>((resolve) => service.curl.apply(resolve));
   expect(curl).toContain("gcloud secrets versions access latest --secret=tokens-passphrase");
