@@ -148,7 +148,7 @@ export function alertsFor(service: string): Alert[] {
       remedy: `The slowest hundredth of answers takes longer than 1.5 s; Flow Designer gives up after 2 s.
 
 1. Cold starts: set \`minInstances\` to 1 (docs/deploy.md), then \`npm run deploy\`.
-2. Reads that wait for the refresher: \`npm run tokens -- list\` shows tokens that are below their threshold, and why.
+2. Reads that wait, for the refresher or for a token that has ended: \`npm run tokens -- list\` shows which tokens, and why.
 3. Firestore itself: https://status.cloud.google.com.`,
     },
     {

@@ -141,7 +141,7 @@ export function lookupFails({ most, window }: { most: number; window: number }):
   }));
 }
 
-/** The slowest hundredth of lookup's answers takes longer than so many ms, for `window` (s). */
+/** The slowest hundredth of lookup's answers of each `window` (s) took longer than so many ms, for as long again. */
 export function lookupSlow({ most, window }: { most: number; window: number }): Watch {
   const slow = ({ lookup }: Watched) => ({
     filter: run(lookup, "request_latencies"),

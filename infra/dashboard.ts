@@ -17,7 +17,8 @@ export function dashboardFor(service: string, { lookup }: Pick<Services, "lookup
     chart(
       "Tokens by state (census)",
       STATES.map((state) => mean(stateId(state), state)),
-      "3600s",
+      // It comes once a day.
+      "86400s",
     ),
     chart("Longest overdue token, s", [mean("overdue", "overdue")]),
     chart("What a sweep did", [

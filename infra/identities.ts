@@ -45,6 +45,8 @@ const OPERATOR = [
   "firebaserules.releases.get",
   "firebaserules.rulesets.get",
   "resourcemanager.projects.get",
+  // Whoever has signed in with gcloud calls Google's services on this project's account.
+  "serviceusage.services.use",
 ] as const;
 
 /** Adds and disables versions of a secret. Google's own role for that destroys them, too. */

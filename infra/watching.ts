@@ -1,5 +1,13 @@
 import * as gcp from "@pulumi/gcp";
-import { all, secret as asSecret, type Input, interpolate, type Output, output } from "@pulumi/pulumi";
+import {
+  all,
+  secret as asSecret,
+  type Input,
+  interpolate,
+  type Output,
+  output,
+  unsecret,
+} from "@pulumi/pulumi";
 import { alertsFor } from "./alerts.ts";
 import { serviceNameOf } from "./cloud-function.ts";
 import { Part, type PartOptions } from "./component.ts";
@@ -124,7 +132,9 @@ function webhookOf(address: Input<string>) {
     return { url: url.href, username: decodeURIComponent(username), password: decodeURIComponent(password) };
   });
   return {
-    type: parts.apply(({ username }) => (username === "" ? "webhook_tokenauth" : "webhook_basicauth")),
+    type: unsecret(
+      parts.apply(({ username }) => (username === "" ? "webhook_tokenauth" : "webhook_basicauth")),
+    ),
     labels: parts.apply(
       ({ url, username }): Record<string, string> => (username === "" ? { url } : { url, username }),
     ),

@@ -126,14 +126,14 @@ describe("channels", () => {
 
   test("a webhook's address is secret", () => {
     expect(channel("webhook-1")).toMatchObject({
-      type: secretOf("webhook_tokenauth"),
+      type: "webhook_tokenauth",
       labels: secretOf({ url: `https://hooks.example/incidents?auth_token=${GIVEN.token}` }),
     });
   });
 
   test("an address with a user and a password is called with Basic credentials", () => {
     expect(channel("webhook-2")).toMatchObject({
-      type: secretOf("webhook_basicauth"),
+      type: "webhook_basicauth",
       labels: secretOf({ url: "https://hooks.example/basic", username: "contact@centre" }),
       sensitiveLabels: secretOf({ password: GIVEN.password }),
     });

@@ -188,6 +188,25 @@ describe("what can't be made again", () => {
     }
   });
 
+  test("versions of secrets are added and disabled by operators, and destroyed by nobody", () => {
+    const roles = of("SecretIamMember").map(({ inputs }) => inputs.role);
+    const keeper = `projects/${PROJECT}/roles/tokens_keeper`;
+    expect(new Set(roles)).toEqual(new Set(["roles/secretmanager.secretAccessor", keeper]));
+    const { permissions } = one("tokens-keeper-role").inputs;
+    expect(permissions).toEqual(
+      expect.arrayContaining(["secretmanager.versions.add", "secretmanager.versions.disable"]),
+    );
+    const destroys = of("IAMCustomRole").filter(({ inputs }) =>
+      /destroy|secrets\.delete/.test(inputs.permissions),
+    );
+    expect(destroys).toEqual([]);
+    const keepers = of("SecretIamMember").filter(({ inputs }) => inputs.role === keeper);
+    expect(keepers.map(({ inputs }) => [inputs.secretId, inputs.member])).toEqual([
+      ["tokens-passphrase", OPERATOR],
+      ["tokens-seal-keys", OPERATOR],
+    ]);
+  });
+
   test("the first sealing keys are ones that the functions take", async () => {
     const { secretData } = one("tokens-seal-keys-first").inputs;
     const text = typeof secretData === "string" ? secretData : secretData.value;
