@@ -208,7 +208,7 @@ export class TokenService extends ComponentResource {
           lookup: memberOf(accounts.lookup),
           ...Object.fromEntries(settings.operators.map((operator) => [operator, operator])),
         },
-        subnetwork: egress?.subnetwork.id,
+        subnetwork: egress?.subnetwork.name,
       },
       own(...keys),
     );
@@ -228,7 +228,7 @@ export class TokenService extends ComponentResource {
         minInstances: 0,
         maxInstances: 3,
         callers: everybody,
-        subnetwork: egress?.subnetwork.id,
+        subnetwork: egress?.subnetwork.name,
       },
       own(...keys),
     );

@@ -3,60 +3,31 @@ import { cpSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { isSecret, type Output, secret } from "@pulumi/pulumi";
+import { isSecret, type Output } from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Needed, readSettings } from "../../functions/adapters/env.ts";
-import { formatSealKeys } from "../../functions/core/seal.ts";
 import { alertsFor } from "../../infra/alerts.ts";
 import { serviceNameOf } from "../../infra/cloud-function.ts";
 import { contentHash } from "../../infra/code.ts";
 import { UNSUPPLIED } from "../../infra/environment.ts";
-import { type Declared, runOffline } from "../../infra/offline.ts";
-import { POLICIES } from "../../infra/policies.ts";
+import type { Declared } from "../../infra/offline.ts";
 import { CALLBACK_REQUESTS } from "../../infra/privacy.ts";
-import { TokenService } from "../../infra/token-service.ts";
+import type { TokenService } from "../../infra/token-service.ts";
 import { LIFETIME, PASSPHRASE, sqlitePlace } from "../e2e/deployed.ts";
 import { requestEntry } from "../support/log-entry.ts";
 import { matches } from "../support/logging-query.ts";
 import { startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
 import { sealKey } from "../support/sealing.ts";
+import { GIVEN, PROJECT, runUnusual, SECRET } from "./unusual.ts";
 
-/** A deployment that differs from the usual one: secrets given, a database that exists, nothing open to everybody. */
+/** What an unusual deployment declares, and what comes of it. */
 
-const PROJECT = "made-up-project";
 const ROOT = path.resolve(import.meta.dirname, "../..");
-const FUNCTION = "gcp:cloudfunctionsv2/function:Function";
-const GIVEN = {
-  passphrase: "canary-first-passphrase",
-  sealKeys: formatSealKeys({ primary: sealKey("k-given"), all: [sealKey("k-given")] }),
-  token: "canary-token-of-the-hook",
-  password: "canary-password-of-the-hook",
-};
 let resources: readonly Declared[];
 let service: TokenService;
 
 beforeAll(async () => {
-  const run = await runOffline(
-    () =>
-      new TokenService("tokens", {
-        project: PROJECT,
-        region: "europe-west1",
-        database: { name: "webex-tokens", location: "eur3", adopt: true, adoptRules: true },
-        names: { lookup: "sample-lookup", refresher: "sample-refresher", setup: "sample-setup" },
-        minInstances: 2,
-        passphrase: secret(GIVEN.passphrase),
-        sealKeys: secret(GIVEN.sealKeys),
-        notify: {
-          emails: ["oncall@example.com"],
-          // From a stack's configuration they come as plain text.
-          webhooks: [
-            `https://hooks.example/incidents?auth_token=${GIVEN.token}`,
-            `https://contact%40centre:${GIVEN.password}@hooks.example/basic`,
-          ],
-        },
-        publicAccess: false,
-      }),
-  );
+  const run = await runUnusual();
   resources = run.resources;
   service = run.program;
 });
@@ -70,8 +41,6 @@ const one = (name: string): Declared => {
 };
 const told = <T>(output: Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
 
-/** How Pulumi marks a secret on its way to the engine. */
-const SECRET = { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270" };
 const isWrapped = (value: unknown) =>
   typeof value === "object" && value !== null && Object.keys(SECRET).every((key) => key in value);
 
@@ -81,10 +50,6 @@ function plainTexts(value: unknown): string[] {
   if (typeof value !== "object" || value === null || isWrapped(value)) return [];
   return Object.entries(value).flatMap(([key, inner]) => [key, ...plainTexts(inner)]);
 }
-
-test.each(Object.keys(POLICIES))("the policy %s holds", (name) => {
-  expect(POLICIES[name]?.(resources)).toEqual([]);
-});
 
 describe("secrets", () => {
   test("that were given are the first versions, and what the functions take", () => {
@@ -382,136 +347,4 @@ test("the curl line works when it is pasted: passphrase from Secret Manager, tok
   expect(readFileSync(called, "utf8").trim()).toBe(
     `secrets versions access latest --secret=tokens-passphrase --project=${PROJECT}`,
   );
-});
-
-describe("a policy finds what breaks it:", () => {
-  const custom = { custom: true, protect: false, dependsOn: [], ignoreChanges: [], importId: undefined };
-  const made = (type: string, inputs: Declared["inputs"]): Declared => ({
-    ...custom,
-    type,
-    name: "made up",
-    inputs,
-  });
-  const changed = (name: string, change: (inputs: Declared["inputs"]) => object): Declared[] =>
-    resources.map((each) =>
-      each.name === name ? { ...each, inputs: { ...each.inputs, ...change(each.inputs) } } : each,
-    );
-  const LOOKUP = `serviceAccount:tokens-lookup@${PROJECT}.iam.gserviceaccount.com`;
-  const invoker = (member: string, name: string) =>
-    made("gcp:cloudrunv2/serviceIamMember:ServiceIamMember", { member, name, role: "roles/run.invoker" });
-  const project = (role: string, member: string) =>
-    made("gcp:projects/iAMMember:IAMMember", { role, member });
-  const secretGrant = (secretId: string, role: string) =>
-    made("gcp:secretmanager/secretIamMember:SecretIamMember", { member: LOOKUP, secretId, role });
-  const variable = (name: string, value: unknown) =>
-    changed("tokens-setup-function", ({ serviceConfig }) => ({
-      serviceConfig: {
-        ...serviceConfig,
-        environmentVariables: { ...serviceConfig.environmentVariables, [name]: value },
-      },
-    }));
-  const condition = (id: string, kind: string, change: object) =>
-    changed(`tokens-watching-alert-${id}`, ({ conditions }) => ({
-      conditions: [{ ...conditions[0], [kind]: { ...conditions[0][kind], ...change } }],
-    }));
-
-  const broken: [string, string, () => readonly Declared[]][] = [
-    [
-      "the refresher is open to everybody",
-      "noPublicRefresher",
-      () => [...resources, invoker("allUsers", "sample-refresher")],
-    ],
-    [
-      "to whoever has a Google account",
-      "noPublicRefresher",
-      () => [...resources, invoker("allAuthenticatedUsers", "sample-refresher")],
-    ],
-    ["an account is an editor", "noPrimitiveRoles", () => [...resources, project("roles/editor", LOOKUP)]],
-    ["a variable holds a passphrase", "noSecretInEnvironment", () => variable("TOKEN_PASSPHRASE", "x")],
-    [
-      "a variable of another name holds one",
-      "noSecretInEnvironment",
-      () => variable("WEBEX_URL", { ...SECRET, value: GIVEN.passphrase }),
-    ],
-    [
-      "or holds one that lost its mark",
-      "noSecretInEnvironment",
-      () => variable("WEBEX_URL", GIVEN.passphrase),
-    ],
-    [
-      "two functions share an account",
-      "anAccountEach",
-      () => [...resources, ...resources.filter(({ type }) => type === FUNCTION).slice(0, 1)],
-    ],
-    ["lookup may write", "lookupOnlyReads", () => [...resources, project("roles/datastore.user", LOOKUP)]],
-    [
-      "its own role lets it write",
-      "lookupOnlyReads",
-      () =>
-        changed("tokens-lookup-documents-role", () => ({
-          permissions: ["datastore.entities.get", "datastore.entities.update"],
-        })),
-    ],
-    [
-      "lookup reads the sealing keys",
-      "lookupOnlyReads",
-      () => [...resources, secretGrant("tokens-seal-keys", "roles/secretmanager.secretAccessor")],
-    ],
-    [
-      "lookup changes its passphrases",
-      "lookupOnlyReads",
-      () => [...resources, secretGrant("tokens-passphrase", "roles/secretmanager.secretVersionAdder")],
-    ],
-    [
-      "an alert on log lines has no rate limit",
-      "alertsThatGoogleTakes",
-      () => changed("tokens-watching-alert-unsaved", () => ({ alertStrategy: { autoClose: "86400s" } })),
-    ],
-    [
-      "one on log lines has a second condition",
-      "alertsThatGoogleTakes",
-      () =>
-        changed("tokens-watching-alert-unsaved", ({ conditions }) => ({
-          conditions: [...conditions, ...conditions],
-        })),
-    ],
-    [
-      "an absence is too short",
-      "alertsThatGoogleTakes",
-      () => condition("no-sweep", "conditionAbsent", { duration: "60s" }),
-    ],
-    [
-      "a metric is not there",
-      "alertsThatGoogleTakes",
-      () => resources.filter(({ name }) => name !== "tokens-watching-overdue"),
-    ],
-    [
-      "a condition makes no number",
-      "alertsThatGoogleTakes",
-      () =>
-        condition("lookup-slow", "conditionThreshold", {
-          aggregations: [
-            { alignmentPeriod: "60s", perSeriesAligner: "ALIGN_DELTA", crossSeriesReducer: "REDUCE_SUM" },
-          ],
-        }),
-    ],
-    [
-      "an incident names a label that is not extracted",
-      "alertsThatGoogleTakes",
-      () => condition("unsaved", "conditionMatchedLog", { labelExtractors: {} }),
-    ],
-    [
-      "a dashboard draws what is not there",
-      "dashboardsThatGoogleTakes",
-      () => resources.filter(({ name }) => name !== "tokens-watching-asks"),
-    ],
-  ];
-
-  test.each(broken)("%s", (_, policy, resourcesThen) => {
-    expect(POLICIES[policy]?.(resourcesThen())).not.toEqual([]);
-  });
-
-  test("and each has one that does", () => {
-    expect(Object.keys(POLICIES).filter((name) => !broken.some(([, policy]) => policy === name))).toEqual([]);
-  });
 });
