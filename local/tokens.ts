@@ -13,6 +13,7 @@ import { refresh } from "./commands/refresh.ts";
 import { remove } from "./commands/remove.ts";
 import { reseal } from "./commands/reseal.ts";
 import { sandbox } from "./commands/sandbox.ts";
+import { schedule } from "./commands/schedule.ts";
 import { show } from "./commands/show.ts";
 import { findDeployment } from "./deployment.ts";
 import { openTerminal } from "./terminal.ts";
@@ -29,6 +30,7 @@ const COMMANDS = [
   passphrase,
   keys,
   reseal,
+  schedule,
   sandbox,
 ];
 

@@ -1,0 +1,62 @@
+import type { Kind, ScheduledJob } from "../scheduler-jobs.ts";
+
+/** Why a run was not taken. */
+export const cantRun = ({ kind, state }: ScheduledJob) =>
+  state === "enabled"
+    ? `Cloud Scheduler does not run the ${kind} in its present state: npm run tokens -- schedule status shows it`
+    : `Cloud Scheduler does not run a job that is ${state}: npm run tokens -- schedule resume ${kind}`;
+
+/** What a person is told of a job that does not run. */
+export function stillText(kind: Kind, state: ScheduledJob["state"]): string {
+  switch (state) {
+    case "paused":
+      return `the ${kind} is paused: npm run tokens -- schedule resume ${kind}`;
+    case "disabled":
+      return `the ${kind} was disabled by Google because of an error: the job's log says which; pulumi up makes it anew once it is deleted`;
+    case "broken":
+      return `the last change of the ${kind} did not get through, and it may not run: pulumi up makes it again`;
+    case "enabled":
+      return `the ${kind} was resumed by somebody else just now: look again`;
+  }
+}
+
+/** What ends with a job. Readers ask for a refresh themselves (`core/time.ts`), so that only unread tokens are lost. */
+export const STOPS: Record<Kind, string> = {
+  sweep: `No token is refreshed ahead of its readers any more. A token that is read is still refreshed below the threshold (2 hours, or half
+its life), and that reader waits for Webex. A token that nobody reads ends: one of 12 hours in 2 to 12 hours from now; a refresh
+token that is not used ends, too, and then a person must consent again. "npm run tokens -- list" shows what is left of each. After 15
+minutes the alert "No sweep was completed" reaches whom it is set up to reach.`,
+  census: `Nobody is warned any more of refresh tokens and fixed tokens that end, and documents that were written by hand are not refreshed ahead.`,
+};
+
+/** gRPC's status, which Cloud Scheduler makes of the answer's HTTP status. */
+const RESULTS: Record<number, [word: string, remedy: string]> = {
+  0: ["well", ""],
+  2: ["failed", "the job's log in Cloud Scheduler says more"],
+  3: ["refused (400)", "is the job's address that of the refresher? pulumi up puts it right"],
+  4: ["too late (504)", "the refresher took too long: how much was due says its log (sweep.done)"],
+  5: ["not found (404)", "the refresher is not at the job's address: pulumi up puts it right"],
+  7: [
+    "denied (403)",
+    'the Scheduler\'s account lacks "Cloud Run Invoker" on the refresher: pulumi up grants it',
+  ],
+  8: ["too many (429)", "the refresher had no instance free: the next run does it"],
+  13: ["failed (500)", 'the refresher met a bug: its log says where ("bug")'],
+  14: ["unavailable (503)", "the refresher did not start or could not read its store: its log says why"],
+  16: ["not signed in (401)", "the refresher did not take the job's identity token: pulumi up puts it right"],
+};
+
+const resultOf = (code: number) =>
+  RESULTS[code] ?? [`failed (gRPC ${code})`, "the job's log in Cloud Scheduler says more"];
+
+/** What came of a run that did not go well. */
+export function failureText({ kind, result = 2 }: ScheduledJob): string {
+  const [word, remedy] = resultOf(result);
+  return `the ${kind} was run, and ended: ${word}; ${remedy}`;
+}
+
+/** What came of the last attempt, in a word or two. */
+export function resultText({ attemptedAt, result }: ScheduledJob): string {
+  if (attemptedAt === undefined) return "-";
+  return result === undefined ? "under way" : resultOf(result)[0];
+}

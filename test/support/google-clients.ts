@@ -1,0 +1,38 @@
+import path from "node:path";
+
+const PACKAGE = path.resolve(import.meta.dirname, "../../package.json");
+
+/** Ports of the stand-ins for Google's services. */
+interface StandIns {
+  scheduler?: number;
+  secretManager?: number;
+}
+
+const CLIENTS = {
+  scheduler: ["@google-cloud/scheduler", "CloudSchedulerClient"],
+  secretManager: ["@google-cloud/secret-manager", "SecretManagerServiceClient"],
+} as const;
+
+/**
+ * For the environment of a child process: Google's own libraries in it talk to these stand-ins, in the clear and without
+ * credentials. All else of them is as it is; so is the program.
+ */
+export function clientsAt(standIns: StandIns): { NODE_OPTIONS: string } {
+  const redirections = Object.entries(standIns).map(([service, port]) => {
+    const [library, client] = CLIENTS[service as keyof StandIns];
+    return `redirect(require(${JSON.stringify(library)}).${client}, ${port});`;
+  });
+  const code = `
+    import { createRequire } from "node:module";
+    const require = createRequire(${JSON.stringify(PACKAGE)});
+    const sslCreds = require("@grpc/grpc-js").credentials.createInsecure();
+    function redirect({ prototype }, port) {
+      const { initialize } = prototype;
+      prototype.initialize = function () {
+        Object.assign(this._opts, { servicePath: "127.0.0.1", port, sslCreds });
+        return initialize.call(this);
+      };
+    }
+    ${redirections.join("\n")}`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+}
