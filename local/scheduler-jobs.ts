@@ -77,7 +77,7 @@ export function schedulerJobs(
   return {
     async all() {
       const parent = `projects/${project}/locations/${region}`;
-      const [found] = await client.listJobs({ parent, pageSize: 500 }, PATIENCE).catch((error: unknown) => {
+      const [found] = await client.listJobs({ parent }, PATIENCE).catch((error: unknown) => {
         throw isAboutRegion(error) ? noRegion({ project, region }) : (blocked(error) ?? unexpected(error));
       });
       const jobs = found.flatMap((job) => jobOf(job) ?? []);

@@ -17,9 +17,14 @@ import { CommandError } from "./commands/errors.ts";
 /** What a secret becomes of what it is; `undefined`: there is none yet. What it throws leaves the secret as it is. */
 export type Change = (text: string | undefined) => string;
 
+/** The new text is there, but something beside it could not be done: the sentence says what is left to do. */
+export class Unfinished extends CommandError {
+  override name = "Unfinished";
+}
+
 /**
  * Changes a file or a secret of Secret Manager as a whole: whoever reads it sees the old text or the new one. Two who
- * change it at a time don't overwrite each other. Throws `CommandError`.
+ * change it at a time don't overwrite each other. Throws `CommandError`; `Unfinished` where the new text is there.
  */
 export async function changeSecret(where: string, change: Change): Promise<void> {
   if (!isManaged(where)) return changeFile(where, change);

@@ -14,8 +14,7 @@ export class CommandError extends Error {
   }
 }
 
-const NO_CREDENTIALS =
-  'there are no Google credentials to read Firestore with: run "gcloud auth application-default login"';
+const NO_CREDENTIALS = 'there are no Google credentials here: run "gcloud auth application-default login"';
 
 /** What a person is told of an error, whatever it is, and the status to end with. */
 export function explain(error: unknown): { sentence: string; exitCode: number } {

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import { readSettings } from "../../functions/adapters/env.ts";
+import { isManaged } from "../../functions/adapters/secret.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import type { StoredToken } from "../../functions/core/store.ts";
-import { addNewest, endOlder, passphraseFile } from "../passphrase-file.ts";
+import { addNewest, endOlder, sharedPassphrases } from "../shared-passphrases.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { edit, findToken } from "./stored.ts";
@@ -43,12 +44,19 @@ function rotate(group: Command, live: () => boolean, context: Context): void {
     .command("rotate")
     .description("make a new shared passphrase; the one before stays good until --finish")
     .option("--finish", "end the old one instead: only the newest stays good")
+    .option(
+      "--secret <secret>",
+      "the secret of Secret Manager that holds them: its name, or projects/…/secrets/…",
+    )
     .addOption(jsonOption())
     .addHelpText(
       "after",
       `
 At most two are good at a time: to rotate twice ends the oldest. The new one is printed on standard output,
-once. A running service reads the file again within a minute ("within" in JSON, in seconds).`,
+once. They are in a file, or in a secret of Secret Manager: TOKEN_PASSPHRASE_FILE may name either; with
+GOOGLE_CLOUD_PROJECT it is the secret "tokens-passphrase", which the deployment makes. A running service reads either
+again within a minute ("within" in JSON, in seconds). A secret gets a new version; those before are disabled, none
+is destroyed.`,
     )
     .addHelpText(
       "after",
@@ -56,40 +64,55 @@ once. A running service reads the file again within a minute ("within" in JSON, 
         ["passphrase rotate", "256 bits, made at random"],
         ["passphrase rotate --json", "for programs"],
         ["passphrase rotate --finish", "once the new one is pasted everywhere"],
+        ["passphrase rotate --secret other-passphrase", "of a service that was deployed under another name"],
       ),
     )
-    .action(({ finish, json }: { finish?: boolean; json?: boolean }) => {
-      const file = passphraseFile(readSettings(process.env, []), live(), context.deployment);
-      context.terminal.remark(`passphrases in ${file}`);
-      if (finish) finishRotation(file, json, context);
-      else makeNew(file, json, context);
+    .action(async ({ finish, ...options }: Rotation & { finish?: boolean }) => {
+      const settings = readSettings(process.env, []);
+      const where = sharedPassphrases(settings, options.secret, live(), context.deployment);
+      context.terminal.remark(`passphrases in ${where}`);
+      if (finish) await finishRotation(where, options, context);
+      else await makeNew(where, options, context);
     });
 }
 
-function makeNew(file: string, json: boolean | undefined, { terminal, runtime }: Context): void {
-  const fresh = runtime.secret();
-  const ended = addNewest(file, fresh);
-  if (json) {
-    terminal.json({ passphrase: fresh, live: 2, ended, within: SHARED_WITHIN, file });
-    return;
-  }
-  terminal.say("The new shared passphrase; a running service takes it within a minute:");
-  terminal.print(fresh);
-  if (ended > 0) terminal.say("There were two already: the older of them is good no more.");
-  terminal.say(
-    "The one before it stays good. Once the new one is pasted everywhere: npm run tokens -- passphrase rotate --finish",
-  );
+interface Rotation {
+  secret?: string;
+  json?: boolean;
 }
 
-function finishRotation(file: string, json: boolean | undefined, { terminal }: Context): void {
-  const ended = endOlder(file);
+async function makeNew(
+  where: string,
+  { secret, json }: Rotation,
+  { terminal, runtime }: Context,
+): Promise<void> {
+  const fresh = runtime.secret();
+  const { ended, unfinished } = await addNewest(where, fresh);
+  if (json) terminal.json({ passphrase: fresh, live: 2, ended, within: SHARED_WITHIN, ...placeView(where) });
+  else {
+    const same = secret === undefined ? "" : ` --secret ${secret}`;
+    terminal.say("The new shared passphrase; a running service takes it within a minute:");
+    terminal.print(fresh);
+    if (ended > 0) terminal.say("There were two already: the older of them is good no more.");
+    terminal.say(
+      `The one before it stays good. Once the new one is pasted everywhere: npm run tokens -- passphrase rotate --finish${same}`,
+    );
+  }
+  if (unfinished !== undefined) throw unfinished;
+}
+
+async function finishRotation(where: string, { json }: Rotation, { terminal }: Context): Promise<void> {
+  const { ended, unfinished } = await endOlder(where);
   const done =
     ended > 0
       ? "the old shared passphrase is good no more: a running service refuses it within a minute"
       : "there is only one shared passphrase: nothing was to be ended";
-  if (json) terminal.json({ live: 1, ended, within: SHARED_WITHIN, file });
+  if (json) terminal.json({ live: 1, ended, within: SHARED_WITHIN, ...placeView(where) });
   else terminal.print(done);
+  if (unfinished !== undefined) throw unfinished;
 }
+
+const placeView = (where: string) => (isManaged(where) ? { secret: where } : { file: where });
 
 function set(group: Command, context: Context): void {
   const { terminal, runtime } = context;

@@ -22,11 +22,15 @@ export function stillText(kind: Kind, state: ScheduledJob["state"]): string {
 
 /** What ends with a job. Readers ask for a refresh themselves (`core/time.ts`), so that only unread tokens are lost. */
 export const STOPS: Record<Kind, string> = {
-  sweep: `No token is refreshed ahead of its readers any more. A token that is read is still refreshed below the threshold (2 hours, or half
-its life), and that reader waits for Webex. A token that nobody reads ends: one of 12 hours in 2 to 12 hours from now; a refresh
-token that is not used ends, too, and then a person must consent again. "npm run tokens -- list" shows what is left of each. After 15
-minutes the alert "No sweep was completed" reaches whom it is set up to reach.`,
-  census: `Nobody is warned any more of refresh tokens and fixed tokens that end, and documents that were written by hand are not refreshed ahead.`,
+  sweep: [
+    "No token is refreshed ahead of its readers any more:",
+    "- one that is read is refreshed when less than 2 hours, or half its life, are left; that reader waits for Webex;",
+    "- one that nobody reads ends: a token of 12 hours has between 2 and 12 left as a rule (npm run tokens -- list);",
+    "- a refresh token that nobody uses ends, too: then a person must consent again.",
+    'After 15 minutes the alert "No sweep was completed" reaches whomever the deployment tells.',
+  ].join("\n"),
+  census:
+    "Nobody is warned any more of refresh tokens and fixed tokens that end, and tokens that were written by hand are not refreshed ahead.",
 };
 
 /** gRPC's status, which Cloud Scheduler makes of the answer's HTTP status. */

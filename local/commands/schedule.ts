@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { once } from "node:events";
 import { styleText } from "node:util";
 import { Argument, type Command, Option } from "commander";
 import { SECOND } from "../../functions/core/time.ts";
@@ -211,6 +211,7 @@ async function attempted(
 ): Promise<ScheduledJob> {
   const { kind, deadline } = before;
   const begun = runtime.now();
+  const stopped = ended(signal);
   terminal.say(`Waiting for the ${kind}; Ctrl-C ends the waiting, not the ${kind}.`);
   for (let reminded = begun; runtime.now() < begun + deadline + SLACK; ) {
     const job = await api.read(before);
@@ -219,18 +220,21 @@ async function attempted(
       reminded = runtime.now();
       terminal.say(`${durationText(reminded - begun)}: nothing is known of it yet`);
     }
-    await sleep(LOOK, undefined, { signal }).catch(() => {
+    await Promise.race([runtime.sleep(LOOK), stopped]);
+    if (signal.aborted)
       throw new CommandError(
         `no longer waiting: the ${kind} goes on, and npm run tokens -- schedule status tells how it went`,
         130,
       );
-    });
   }
   const paused = before.state === "enabled" ? "" : `; the job is ${before.state}, which may be why`;
   throw new CommandError(
     `the ${kind} was started, but ${durationText(deadline + SLACK)} later nothing is known of it${paused}: npm run tokens -- schedule status tells once it has ended`,
   );
 }
+
+const ended = (signal: AbortSignal): Promise<unknown> =>
+  signal.aborted ? Promise.resolve() : once(signal, "abort");
 
 /** A run that is due is not told as one that is past. */
 const soon = (instant: number, now: number) => (instant <= now ? "now" : fromNow(instant, now));

@@ -8,8 +8,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
+import { SecretManagerServiceClient } from "@google-cloud/secret-manager";
+import { status } from "@grpc/grpc-js";
 import { Command } from "commander";
-import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { openPassphrases } from "../../functions/adapters/passphrases.ts";
 import { runtime } from "../../functions/adapters/runtime.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
@@ -23,7 +25,9 @@ import type { Context } from "../../local/commands/context.ts";
 import { passphrase } from "../../local/commands/passphrase.ts";
 import { findDeployment } from "../../local/deployment.ts";
 import { fakeClock } from "../support/clock.ts";
+import { redirect } from "../support/google-clients.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
+import { type SecretManager, startSecretManager } from "../support/secret-manager.ts";
 
 /** The passphrase commands on real files and stores, with a person at a terminal and a clock that can be turned. */
 
@@ -219,13 +223,12 @@ describe("a rotation that can't be made says what to do", () => {
     expect(await told(line)).toMatch(/TOKEN_PASSPHRASE.*first line.*Secret Manager.*add a new version/);
   });
 
-  test.each(both)("where the tokens are in Firestore: %s", async (line) => {
+  test.each(both)("where the tokens are in Firestore's emulator: %s", async (line) => {
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
     vi.stubEnv("STORE", undefined);
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
-    expect(await told(line)).toMatch(/add a new version to their secret.*TOKEN_PASSPHRASE_FILE/);
     vi.stubEnv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
-    expect(await told(line)).toMatch(/add a new version to their secret/);
+    expect(await told(line)).toMatch(/emulator.*name the file that it reads in TOKEN_PASSPHRASE_FILE/);
   });
 
   test("not where a file is named, wherever the tokens are", async () => {
@@ -259,6 +262,103 @@ describe("a rotation that can't be made says what to do", () => {
     writeFileSync(`${file}.new`, "");
     expect(await told("passphrase rotate")).toContain(`if nobody is, remove ${file}.new`);
     expect(text()).toBe(`${SHARED}\n`);
+  });
+});
+
+describe("a rotation in Secret Manager", () => {
+  const SECRET = "projects/a-project/secrets/tokens-passphrase";
+  let google: SecretManager;
+  beforeAll(async () => {
+    google = await startSecretManager();
+    redirect(SecretManagerServiceClient, google.port);
+  });
+  beforeEach(() => {
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
+    vi.stubEnv("STORE", undefined);
+    vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
+    // As Pulumi makes it: without a line's end.
+    google.create(SECRET, SHARED);
+  });
+  afterAll(() => google.close());
+  const texts = (name = SECRET) => google.versions(name).map(({ text, enabled }) => [text, enabled]);
+
+  test("lets two live until its finish, in versions of the deployment's secret; those before are disabled", async () => {
+    const fresh = await well("passphrase rotate");
+    expect(fresh).toMatch(RANDOM);
+    const both = `${fresh}\n${SHARED}\n`;
+    expect(texts()).toEqual([
+      [SHARED, false],
+      [both, true],
+    ]);
+    expect(parsePassphrases(both)).toEqual([fresh, SHARED]);
+    expect(await well("passphrase rotate --finish")).toContain("within a minute");
+    expect(texts().slice(1)).toEqual([
+      [both, false],
+      [`${fresh}\n`, true],
+    ]);
+  });
+
+  test("that is finished twice adds no version the second time", async () => {
+    const finish = async () => JSON.parse(await well("passphrase rotate --finish --json"));
+    expect(await finish()).toEqual({ live: 1, ended: 0, within: 60, secret: SECRET });
+    expect(texts()).toEqual([[SHARED, true]]);
+  });
+
+  test.each([
+    ["by its name", "other", " --secret other"],
+    ["by its full name", "other", " --secret projects/a-project/secrets/other"],
+    [
+      "in full, of another project, wherever the tokens are",
+      "its-own",
+      " --secret projects/b-project/secrets/its-own",
+    ],
+  ])("is of the secret that is named %s, and says how to finish it", async (_, id, option) => {
+    const name = `projects/${option.includes("b-project") ? "b" : "a"}-project/secrets/${id}`;
+    if (option.includes("b-project")) vi.stubEnv("GOOGLE_CLOUD_PROJECT", undefined);
+    google.create(name, SHARED, OLDER);
+    const { printed, said, error } = await tokens(`passphrase rotate${option}`);
+    expect(error).toBeUndefined();
+    expect(said.join(" ")).toContain(`rotate --finish${option}`);
+    expect(texts(name).at(-1)).toEqual([`${printed[0]}\n${OLDER}\n`, true]);
+    expect(texts()).toEqual([[SHARED, true]]);
+  });
+
+  test("is of the secret that TOKEN_PASSPHRASE_FILE names", async () => {
+    vi.stubEnv("GOOGLE_CLOUD_PROJECT", undefined);
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", SECRET);
+    const { passphrase: fresh, ...answer } = JSON.parse(await well("passphrase rotate --json"));
+    expect(answer).toEqual({ live: 2, ended: 0, within: 60, secret: SECRET });
+    expect(texts().at(-1)).toEqual([`${fresh}\n${SHARED}\n`, true]);
+  });
+
+  test("that can't disable the version before still shows the new passphrase, which is good", async () => {
+    google.fail("DisableSecretVersion", status.PERMISSION_DENIED);
+    const { printed, error } = await tokens("passphrase rotate");
+    expect(error).toMatch(/has its new version.*could not be disabled/);
+    expect(texts().at(-1)).toEqual([`${printed[0]}\n${SHARED}\n`, true]);
+  });
+
+  test.each([
+    [
+      "there is no such secret",
+      "passphrase rotate --secret nobody",
+      /there is no secret projects\/a-project\/secrets\/nobody.*pulumi stack output passphrase/,
+    ],
+    ["no name of one was given", "passphrase rotate --secret a/b", /--secret must be projects/],
+  ])("is refused where %s", async (_, line, words) => {
+    expect(await told(line)).toMatch(words);
+  });
+
+  test("is refused where nothing says in which project", async () => {
+    vi.stubEnv("GOOGLE_CLOUD_PROJECT", undefined);
+    expect(await told("passphrase rotate --secret other")).toMatch(/^which project\?.*GOOGLE_CLOUD_PROJECT/);
+  });
+
+  test("is refused where the secret holds three, and leaves it as it is", async () => {
+    google.create(SECRET, `${SHARED}\n${OLDER}\ncanary-third`);
+    for (const line of ["passphrase rotate", "passphrase rotate --finish"])
+      expect(await told(line)).toContain("it holds 3 passphrases");
+    expect(google.versions(SECRET)).toHaveLength(1);
   });
 });
 

@@ -64,20 +64,68 @@ describe("changing a secret of Secret Manager", () => {
     );
   });
 
-  test("that is not allowed says so, and names the secret and no text of it", async () => {
+  test("that changes nothing adds no version", async () => {
     manager.create(NAME, "canary one");
-    manager.fail("AddSecretVersion", status.PERMISSION_DENIED);
-    const told = await changeManaged(NAME, () => "canary two", manager.client).catch(String);
-    expect(told).toBe(
-      `CommandError: Secret Manager did not change ${NAME} (code 7): does it exist, and may you add versions to it?`,
-    );
+    await changeManaged(NAME, (text = "") => text, manager.client);
     expect(manager.versions(NAME)).toHaveLength(1);
   });
 
-  test("whose older version can't be disabled says so: the new one is there", async () => {
+  test("that landed although nobody answered is taken for done", async () => {
     manager.create(NAME, "canary one");
-    manager.fail("DisableSecretVersion", status.PERMISSION_DENIED);
-    await expect(changeManaged(NAME, () => "canary two", manager.client)).rejects.toThrow(/code 7/);
-    expect(manager.versions(NAME)).toHaveLength(2);
+    manager.fail("AddSecretVersion", status.UNAVAILABLE, () =>
+      manager.versions(NAME).push({ name: `${NAME}/versions/2`, text: "canary two", enabled: true }),
+    );
+    await changeManaged(NAME, () => "canary two", manager.client);
+    expect(manager.versions(NAME).map(({ enabled }) => enabled)).toEqual([false, true]);
   });
+
+  test.each([
+    [
+      "is not allowed",
+      "AddSecretVersion",
+      status.PERMISSION_DENIED,
+      /^you may not.*"made-up".*Version Manager/,
+    ],
+    ["may not look", "AccessSecretVersion", status.PERMISSION_DENIED, /^you may not.*Secret Accessor/],
+    ["has no secret", "AddSecretVersion", status.NOT_FOUND, /^there is no secret projects/],
+    [
+      "has bad credentials",
+      "AccessSecretVersion",
+      status.UNAUTHENTICATED,
+      /gcloud auth application-default login/,
+    ],
+    ["gets no answer", "AddSecretVersion", status.UNAVAILABLE, /^Secret Manager did not answer: try again/],
+    [
+      "finds the newest disabled",
+      "AccessSecretVersion",
+      status.FAILED_PRECONDITION,
+      /newest version .* is disabled/,
+    ],
+    ["meets something else", "AddSecretVersion", status.DATA_LOSS, /did not change .* \(code 15\)/],
+  ])("by somebody who %s says so in one sentence, without its text", async (_, method, code, words) => {
+    manager.create(NAME, "canary one");
+    manager.fail(method, code);
+    const { name, message } = await changeManaged(NAME, () => "canary two", manager.client).then(
+      () => new Error("it was changed"),
+      (error: Error) => error,
+    );
+    expect({ name, message }).toEqual({ name: "CommandError", message: expect.stringMatching(words) });
+    expect(message).not.toMatch(/canary|\n/);
+    expect(manager.versions(NAME)).toEqual([
+      { name: `${NAME}/versions/1`, text: "canary one", enabled: true },
+    ]);
+  });
+
+  test.each(["ListSecretVersions", "DisableSecretVersion"])(
+    "whose older version can't be disabled (%s) says so, and that the new one is there",
+    async (method) => {
+      manager.create(NAME, "canary one");
+      manager.fail(method, status.PERMISSION_DENIED);
+      await expect(changeManaged(NAME, () => "canary two", manager.client)).rejects.toMatchObject({
+        name: "Unfinished",
+        message: expect.stringMatching(/has its new version, but .*\(code 7\).*versions disable/),
+      });
+      expect(manager.versions(NAME)).toHaveLength(2);
+    },
+  );
 });

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { credentials } from "@grpc/grpc-js";
 
 const PACKAGE = path.resolve(import.meta.dirname, "../../package.json");
 
@@ -35,4 +36,19 @@ export function clientsAt(standIns: StandIns): { NODE_OPTIONS: string } {
     }
     ${redirections.join("\n")}`;
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+}
+
+/** A client of Google's, as far as it is the same for all of them. */
+interface Client {
+  prototype: { initialize(this: unknown): Promise<unknown> };
+}
+
+/** The same for this process, until it ends: clients that are made from now on talk to the stand-in. */
+export function redirect({ prototype }: Client, port: number): void {
+  const { initialize } = prototype;
+  prototype.initialize = function () {
+    const { _opts } = this as { _opts: object };
+    Object.assign(_opts, { servicePath: "127.0.0.1", port, sslCreds: credentials.createInsecure() });
+    return initialize.call(this);
+  };
 }

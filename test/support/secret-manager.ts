@@ -9,6 +9,7 @@ import { fromJSON } from "@grpc/proto-loader";
  */
 export interface SecretManager {
   client: SecretManagerServiceClient;
+  port: number;
   /** Makes a secret; without texts it has no version yet. */
   create(name: string, ...texts: string[]): void;
   /** Its versions, oldest first. */
@@ -35,13 +36,14 @@ export async function startSecretManager(): Promise<SecretManager> {
   const secrets = new Map<string, Version[]>();
   const failures = new Map<string, { code: number; before: (() => void) | undefined }>();
   const problem = (code: number) => ({ code, details: "made up" });
-  const answered = (method: string, work: (request: Call["request"]) => object | undefined) => {
+  const answered = (method: string, work: (request: Call["request"]) => object | number | undefined) => {
     return ({ request }: Call, answer: Answer) => {
       const failure = failures.get(method);
       failures.delete(method);
       failure?.before?.();
       if (failure !== undefined && failure.code !== status.OK) return answer(problem(failure.code));
       const reply = work(request);
+      if (typeof reply === "number") return answer(problem(reply));
       return reply === undefined ? answer(problem(status.NOT_FOUND)) : answer(null, reply);
     };
   };
@@ -64,6 +66,7 @@ export async function startSecretManager(): Promise<SecretManager> {
       const [secret = "", number] = name.split("/versions/");
       const found = secrets.get(secret)?.filter((version) => number === "latest" || version.name === name);
       const version = found?.at(-1);
+      if (version?.enabled === false) return status.FAILED_PRECONDITION;
       return version && { name: version.name, payload: { data: Buffer.from(version.text) } };
     }),
     AddSecretVersion: answered("AddSecretVersion", ({ parent = "", payload }) => {
@@ -93,6 +96,7 @@ export async function startSecretManager(): Promise<SecretManager> {
   });
   return {
     client,
+    port,
     create(name, ...texts) {
       secrets.set(name, []);
       for (const text of texts) add(name, text);
