@@ -12,6 +12,8 @@ import { metadataServer } from "../functions/adapters/metadata.ts";
 import { openFile } from "../functions/adapters/places.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
+import { CommandError } from "./commands/errors.ts";
+import { NOT_FOUND, obstacle } from "./google-errors.ts";
 import { placeFor, type RunningService, runningAt } from "./place.ts";
 import { keysBeside, sealingHere } from "./sealing.ts";
 
@@ -29,6 +31,8 @@ export interface Deployment {
   sealing: Settings["sealing"];
   /** Where the sealing keys are, or would be. `undefined`: nothing says so. */
   sealKeys: string | undefined;
+  /** Base address of the deployed refresher; `undefined`: nothing says so. */
+  refresherUrl: string | undefined;
   /** Throws `SettingsError` where `sealing` is `undefined`. */
   requireSealing(): void;
   /** Base address of Webex or its sandbox. Throws `SettingsError` where the sandbox's tokens would go to Webex. */
@@ -58,6 +62,7 @@ export function findDeployment(env: Environment, live: boolean): Deployment {
     threshold: settings.threshold,
     sealing,
     sealKeys: typeof sealing === "object" ? sealing.keys : keysBeside(store),
+    refresherUrl: settings.refresherUrl,
     requireSealing() {
       if (sealing === undefined) throw new SettingsError(MISSING.sealing);
     },
@@ -117,7 +122,29 @@ async function open(settings: SettingsWith<"store">, create: boolean): Promise<D
   }
   // Firestore's library takes longer to load than most commands take to run.
   const { openStore } = await import("../functions/adapters/open-store.ts");
-  return openStore({ settings, metadata: metadataServer(settings.metadataHost, runtime.now) });
+  try {
+    return await openStore({ settings, metadata: metadataServer(settings.metadataHost, runtime.now) });
+  } catch (error) {
+    if (!(error instanceof SettingsError) || store?.kind !== "firestore") throw error;
+    throw firestoreObstacle(error.message, store) ?? error;
+  }
+}
+
+const DENIED =
+  'the role "Cloud Datastore User" lets you, or the one that the deployment gives its "operators"';
+
+/** What Firestore said of itself as it was opened, as a sentence with the remedy; `undefined`: nothing that is known. */
+export function firestoreObstacle(
+  message: string,
+  { project, database }: Pick<StoreSettings & { kind: "firestore" }, "project" | "database">,
+): CommandError | undefined {
+  const [, code] = /: (\d{1,2}) [A-Z_]+: /.exec(message) ?? [];
+  const error = { message, ...(code !== undefined && { code: Number(code) }) };
+  if (error.code === NOT_FOUND)
+    return new CommandError(
+      `project "${project}" has no Firestore database "${database}": name the right one in FIRESTORE_DATABASE, or deploy the service, which makes it`,
+    );
+  return obstacle(error, { api: "Firestore", service: "firestore.googleapis.com", project }, DENIED);
 }
 
 /** As `npm start` makes it: nobody else's to read. */

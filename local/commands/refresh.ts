@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { sha256 } from "../../functions/core/hash.ts";
 import { type Outcome, type Refresher, refresh as refreshToken } from "../../functions/core/refresh.ts";
 import { needText } from "../../functions/core/state.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
@@ -16,29 +17,62 @@ export const refresh: Register = (program, context) => {
     .command("refresh")
     .argument("<name>", "name of the token", tokenName)
     .description("refresh a token now, and say what came of it")
+    .option("--remote", "by the deployed refresher, whose address is in REFRESHER_URL, not by this machine")
     .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+As a rule this machine asks Webex itself, for which it needs the sealing keys (SEAL_KEYS). --remote needs none of them,
+but your own Google credentials (gcloud auth application-default login) must be those of somebody who may call the
+refresher ("Cloud Run Invoker"). Google makes identity tokens for service accounts, also for one that you impersonate
+(gcloud auth application-default login --impersonate-service-account ACCOUNT); a person's carries gcloud's own
+audience, and an organization may refuse those.`,
+    )
     .addHelpText(
       "after",
       examples(
         ["refresh sales", "asks Webex for a new access token"],
+        ["refresh sales --remote", "has the refresher of the deployment do it"],
         ["refresh sales --json", "the outcome and the token's state, for programs"],
       ),
     )
-    .action((name: string, options: { json?: boolean }) =>
+    .action((name: string, options: { remote?: boolean; json?: boolean }) =>
       withTokens(
         context,
         async (store, deployment) => {
-          await findToken(name, store);
-          const result = await refreshNow(name, store, deployment, context);
+          const token = await findToken(name, store);
+          const result = options.remote
+            ? await refreshThere(token, store, deployment)
+            : await refreshNow(name, store, deployment, context);
           if (options.json) context.terminal.json(resultView(result, context));
           const { text, well } = outcomeText(result, context);
           if (!well) throw new CommandError(text);
           if (!options.json) context.terminal.print(text);
         },
-        { writesSecrets: true },
+        { writesSecrets: !options.remote },
       ),
     );
 };
+
+/**
+ * By the deployed refresher, as if an API had refused the token that is held: it then asks Webex, unless it did so in the last
+ * half minute or was refused for good.
+ */
+async function refreshThere(
+  { name, document }: StoredToken,
+  store: TokenStore,
+  { refresherUrl }: Deployment,
+): Promise<Result> {
+  if (refresherUrl === undefined)
+    throw new CommandError(
+      "where the refresher is is not known: set REFRESHER_URL to its address (pulumi stack output refresherUri)",
+    );
+  const { deployedRefresher } = await import("../deployed-refresher.ts");
+  const { accessToken } = document;
+  const about = accessToken === undefined ? {} : { ifToken: sha256(accessToken) };
+  const outcome = await deployedRefresher(refresherUrl)(name, { by: "operator", ...about });
+  return { outcome, token: await findToken(name, store) };
+}
 
 /** What came of a refresh, and the token as it is now. */
 export interface Result {
@@ -116,6 +150,7 @@ export function outcomeText(
     case "leased":
       return ill(`${its} is being refreshed by somebody else: try again in ${left(outcome.until, now)}`);
     case "deferred":
+      if (token.document.failure?.permanent) return ill(needText(token, "refused"));
       return ill(`${its} was tried just now: try again in ${left(outcome.until, now)}`);
     case "held":
       return ill(`Webex asked to wait: try ${its} again in ${left(outcome.until, now)}`);

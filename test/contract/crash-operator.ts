@@ -41,6 +41,7 @@ export async function runCommand<T>(
       threshold: DEFAULT_THRESHOLD,
       sealing: "off",
       sealKeys: undefined,
+      refresherUrl: undefined,
       requireSealing: () => {},
       webexUrl: () => door.url,
       open: async () => process.documents,
