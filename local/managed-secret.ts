@@ -34,6 +34,14 @@ export async function changeManaged(
     );
 }
 
+/** The newest version's text; `undefined`: there is none yet. Throws `CommandError`. */
+export async function presentManaged(
+  secret: string,
+  client: SecretManagerServiceClient = secretManager(),
+): Promise<string | undefined> {
+  return (await newest(secret, client))?.text;
+}
+
 /** The full name of the version that it became. */
 async function add(secret: string, text: string, client: SecretManagerServiceClient): Promise<string> {
   const data = Buffer.from(text, "utf8");

@@ -32,6 +32,19 @@ export async function changeSecret(where: string, change: Change): Promise<void>
   await changeManaged(where, change);
 }
 
+/** The text as it is; `undefined`: there is none yet. Throws `CommandError`. */
+export async function presentSecret(where: string): Promise<string | undefined> {
+  if (isManaged(where)) {
+    const { presentManaged } = await import("./managed-secret.ts");
+    return presentManaged(where);
+  }
+  try {
+    return present(where);
+  } catch (error) {
+    throw new CommandError(`can't read ${where} (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
 /** The new text is written beside the file, which takes its place once it is safely on the disk. */
 export function changeFile(file: string, change: Change): void {
   const aside = `${file}.new`;

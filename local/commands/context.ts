@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { openSealer } from "../../functions/adapters/seal.ts";
 import { nameProblem } from "../../functions/core/document.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import { unsealed } from "../../functions/core/seal.ts";
 import { type TokenStore, tokenStore } from "../../functions/core/store.ts";
 import type { Deployment } from "../deployment.ts";
+import { openSealerHere } from "../sealing.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** What every command works with. */
@@ -36,8 +36,7 @@ export async function withTokens<T>(
   const found = deployment();
   terminal.remark(`tokens in ${found.where}`);
   if (writesSecrets) found.requireSealing();
-  const sealer =
-    found.sealing === undefined ? unsealed : await openSealer(found.sealing, () => {}, runtime.now);
+  const sealer = found.sealing === undefined ? unsealed : await openSealerHere(found.sealing, runtime.now);
   const documents = await found.open({ create });
   try {
     return await work(tokenStore(documents, runtime.now, sealer), found);

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
-import { readSecret } from "../../functions/adapters/secret.ts";
 import {
   formatSealKeys,
   keyOf,
@@ -12,7 +11,7 @@ import {
 import type { TokenStore } from "../../functions/core/store.ts";
 import { MINUTE } from "../../functions/core/time.ts";
 import type { Deployment } from "../deployment.ts";
-import { changeSecret } from "../secret-text.ts";
+import { changeSecret, presentSecret } from "../secret-text.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { fromNow } from "./durations.ts";
 import { CommandError } from "./errors.ts";
@@ -172,11 +171,11 @@ function placeOf({ sealKeys }: Deployment): string {
 /** The keys as they are. Throws `CommandError`. */
 export async function keysOf(deployment: Deployment): Promise<SealKeys> {
   const where = placeOf(deployment);
-  const text = await readSecret(where).catch((error: Error) => {
+  const text = await presentSecret(where);
+  if (text === undefined || text.trim() === "")
     throw new CommandError(
-      `there are no sealing keys in ${where} (${error.message}): "npm run tokens -- keys add" makes the first one`,
+      `there are no sealing keys in ${where}: "npm run tokens -- keys add" makes the first one`,
     );
-  });
   return parsed(text);
 }
 

@@ -1,7 +1,12 @@
+import { SecretManagerServiceClient } from "@google-cloud/secret-manager";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { accessLatest } from "../../functions/adapters/secret-manager.ts";
+import { keysOf } from "../../local/commands/keys.ts";
+import type { Deployment } from "../../local/deployment.ts";
 import { changeManaged } from "../../local/managed-secret.ts";
+import { openSealerHere } from "../../local/sealing.ts";
+import { redirect } from "../support/google-clients.ts";
 import { type SecretManager, startSecretManager } from "../support/secret-manager.ts";
 
 const NAME = "projects/made-up/secrets/seal-keys";
@@ -9,6 +14,7 @@ const NAME = "projects/made-up/secrets/seal-keys";
 let manager: SecretManager;
 beforeAll(async () => {
   manager = await startSecretManager();
+  redirect(SecretManagerServiceClient, manager.port);
 });
 afterAll(() => manager.close());
 
@@ -128,4 +134,40 @@ describe("changing a secret of Secret Manager", () => {
       expect(manager.versions(NAME)).toHaveLength(2);
     },
   );
+});
+
+describe("sealing keys in Secret Manager that can't be had", () => {
+  const deployment = { sealKeys: NAME } as Deployment;
+  const twice = (code: number) => {
+    manager.create(NAME, "canary keys");
+    // The one who reads them for the work, and the one who then looks why it could not.
+    manager.fail("AccessSecretVersion", code, () => manager.fail("AccessSecretVersion", code));
+  };
+
+  test.each([
+    [status.PERMISSION_DENIED, /^you may not .*Secret Accessor/],
+    [status.UNAUTHENTICATED, /gcloud auth application-default login/],
+    [status.NOT_FOUND, /^there is no secret .*SEAL_KEYS must name/],
+  ])("end a command that needs them (%d) with what to do", async (code, words) => {
+    twice(code);
+    const { name, message } = await openSealerHere({ keys: NAME }, Date.now).then(
+      () => new Error("it was opened"),
+      (error: Error) => error,
+    );
+    expect({ name, message }).toEqual({ name: "CommandError", message: expect.stringMatching(words) });
+  });
+
+  test("are told apart from keys that are none", async () => {
+    manager.create(NAME, "canary keys");
+    await expect(openSealerHere({ keys: NAME }, Date.now)).rejects.toThrow(/^(?!.*canary)the sealing keys/);
+    await expect(keysOf(deployment)).rejects.toThrow(/^(?!.*canary)the sealing keys can't be used/);
+  });
+
+  test("are made by keys add only where there are none yet", async () => {
+    manager.create(NAME);
+    await expect(keysOf(deployment)).rejects.toThrow('"npm run tokens -- keys add" makes the first one');
+    manager.create(NAME, "canary keys");
+    manager.fail("AccessSecretVersion", status.PERMISSION_DENIED);
+    await expect(keysOf(deployment)).rejects.toThrow(/^you may not/);
+  });
 });

@@ -9,6 +9,7 @@ import { outcomeText } from "../../local/commands/refresh.ts";
 import { parseSecrets } from "../../local/commands/secrets.ts";
 import { nearest, renewed } from "../../local/commands/stored.ts";
 import { viewOf } from "../../local/commands/view.ts";
+import { firestoreObstacle } from "../../local/deployment.ts";
 
 const NOW = 1_750_000_000_000;
 const FIELDS = ["clientSecret", "refreshToken", "accessToken"] as const;
@@ -152,5 +153,33 @@ test("an error that nobody expected is told without its text", () => {
   expect(explain(new Error("canary"))).toEqual({
     sentence: expect.not.stringMatching("canary"),
     exitCode: 1,
+  });
+});
+
+describe("what Firestore refuses", () => {
+  const told = (said: string) =>
+    firestoreObstacle(
+      `can't read Firestore of project made-up: ${said}; is "gcloud auth application-default login" done?`,
+      { project: "made-up", database: "(default)" },
+    )?.message;
+
+  test.each([
+    ["7 PERMISSION_DENIED: Missing or insufficient permissions.", /^you may not .*"Cloud Datastore User"/],
+    [
+      "7 PERMISSION_DENIED: Cloud Firestore API has not been used in project made-up before or it is disabled.",
+      /turned off.*gcloud services enable firestore.googleapis.com --project made-up/,
+    ],
+    ["7 PERMISSION_DENIED: The API requires a quota project.", /set-quota-project made-up/],
+    [
+      "5 NOT_FOUND: The database (default) does not exist for project made-up",
+      /no Firestore database "\(default\)"/,
+    ],
+    ["16 UNAUTHENTICATED: Getting metadata from plugin failed: invalid_grant", /good no more: run/],
+    ["14 UNAVAILABLE: No connection established", /did not answer/],
+    ["Could not load the default credentials. Browse to", /^there are no Google credentials here/],
+  ])("%s is told in one sentence with the remedy", (said, words) => expect(told(said)).toMatch(words));
+
+  test("and what is not known stays as it was said", () => {
+    expect(told("Firestore did not answer in 5000 ms")).toBeUndefined();
   });
 });
