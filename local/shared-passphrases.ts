@@ -11,7 +11,7 @@ const IN_VARIABLE =
   "the shared passphrases are in TOKEN_PASSPHRASE, which no command can change: put the new one on its first line and the present one on its second, and start the service anew; where a secret of Secret Manager feeds it, add a new version like that to the secret";
 
 /** As `infra/token-service.ts` names it, in the stack that `infra/index.ts` makes. */
-const DEPLOYED = "tokens-passphrase";
+export const DEPLOYED = "tokens-passphrase";
 
 /**
  * Where the shared passphrases are kept, one a line: the secret that was said; else the file or the secret that the

@@ -266,7 +266,7 @@ describe("a rotation that can't be made says what to do", () => {
 });
 
 describe("a rotation in Secret Manager", () => {
-  const SECRET = "projects/a-project/secrets/tokens-passphrase";
+  const PLACE = "projects/a-project/secrets/tokens-passphrase";
   let google: SecretManager;
   beforeAll(async () => {
     google = await startSecretManager();
@@ -277,10 +277,10 @@ describe("a rotation in Secret Manager", () => {
     vi.stubEnv("STORE", undefined);
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
     // As Pulumi makes it: without a line's end.
-    google.create(SECRET, SHARED);
+    google.create(PLACE, SHARED);
   });
   afterAll(() => google.close());
-  const texts = (name = SECRET) => google.versions(name).map(({ text, enabled }) => [text, enabled]);
+  const texts = (name = PLACE) => google.versions(name).map(({ text, enabled }) => [text, enabled]);
 
   test("lets two live until its finish, in versions of the deployment's secret; those before are disabled", async () => {
     const fresh = await well("passphrase rotate");
@@ -300,7 +300,7 @@ describe("a rotation in Secret Manager", () => {
 
   test("that is finished twice adds no version the second time", async () => {
     const finish = async () => JSON.parse(await well("passphrase rotate --finish --json"));
-    expect(await finish()).toEqual({ live: 1, ended: 0, within: 60, secret: SECRET });
+    expect(await finish()).toEqual({ live: 1, ended: 0, within: 60, secret: PLACE });
     expect(texts()).toEqual([[SHARED, true]]);
   });
 
@@ -325,9 +325,9 @@ describe("a rotation in Secret Manager", () => {
 
   test("is of the secret that TOKEN_PASSPHRASE_FILE names", async () => {
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", undefined);
-    vi.stubEnv("TOKEN_PASSPHRASE_FILE", SECRET);
+    vi.stubEnv("TOKEN_PASSPHRASE_FILE", PLACE);
     const { passphrase: fresh, ...answer } = JSON.parse(await well("passphrase rotate --json"));
-    expect(answer).toEqual({ live: 2, ended: 0, within: 60, secret: SECRET });
+    expect(answer).toEqual({ live: 2, ended: 0, within: 60, secret: PLACE });
     expect(texts().at(-1)).toEqual([`${fresh}\n${SHARED}\n`, true]);
   });
 
@@ -355,10 +355,10 @@ describe("a rotation in Secret Manager", () => {
   });
 
   test("is refused where the secret holds three, and leaves it as it is", async () => {
-    google.create(SECRET, `${SHARED}\n${OLDER}\ncanary-third`);
+    google.create(PLACE, `${SHARED}\n${OLDER}\ncanary-third`);
     for (const line of ["passphrase rotate", "passphrase rotate --finish"])
       expect(await told(line)).toContain("it holds 3 passphrases");
-    expect(google.versions(SECRET)).toHaveLength(1);
+    expect(google.versions(PLACE)).toHaveLength(1);
   });
 });
 

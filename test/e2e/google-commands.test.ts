@@ -16,8 +16,8 @@ import { ageingDocument, deploy, newClient, sqlitePlace, startWebex } from "./de
 const PROGRAM = path.resolve(import.meta.dirname, "../../local/tokens.ts");
 const SWEEP = "projects/made-up/locations/europe-west1/jobs/tokens-schedule-sweep";
 const CENSUS = "projects/made-up/locations/europe-west1/jobs/tokens-schedule-census";
-const SECRET = "projects/made-up/secrets/tokens-passphrase";
-const SHARED = "made-up-shared-passphrase";
+const KEPT = "projects/made-up/secrets/tokens-passphrase";
+const SHARED = "canary-shared-passphrase";
 vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
@@ -105,11 +105,11 @@ test("the passphrases of a service on a secret volume are rotated without a rest
   const accessExpires = Date.now() + 12 * HOUR;
   await documents.create("tokens", "sales", { accessToken: "canary-access", static: true, accessExpires });
   await documents.close();
-  secrets.create(SECRET, SHARED);
+  secrets.create(KEPT, SHARED);
   const volume = path.join(folder, "live");
   /** The platform shows the newest version; those before can't be read any more. */
   const mount = () => {
-    const enabled = secrets.versions(SECRET).filter((version) => version.enabled);
+    const enabled = secrets.versions(KEPT).filter((version) => version.enabled);
     expect(enabled).toHaveLength(1);
     writeFileSync(volume, enabled[0]?.text ?? "");
   };
@@ -136,7 +136,7 @@ test("the passphrases of a service on a secret volume are rotated without a rest
   await becomes(SHARED, 401);
   expect(await statusOf(fresh)).toBe(200);
   expect(parsePassphrases(readFileSync(volume, "utf8"))).toEqual([fresh]);
-  expect(secrets.versions(SECRET)).toHaveLength(3);
+  expect(secrets.versions(KEPT)).toHaveLength(3);
 });
 
 /** Lets somewhat more than a minute pass in the process that has it, with each SIGUSR2. */
