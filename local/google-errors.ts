@@ -21,12 +21,12 @@ export interface Asked {
 
 /** gRPC's status codes, as far as they are told apart. */
 export const INVALID_ARGUMENT = 3;
-const DEADLINE_EXCEEDED = 4;
+export const DEADLINE_EXCEEDED = 4;
 export const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
 const RESOURCE_EXHAUSTED = 8;
 export const FAILED_PRECONDITION = 9;
-const UNAVAILABLE = 14;
+export const UNAVAILABLE = 14;
 const UNAUTHENTICATED = 16;
 
 export const LOG_IN = 'run "gcloud auth application-default login"';
@@ -48,7 +48,7 @@ export function obstacle(
   const { reason, message = "" } = error as GoogleError;
   const inProject = project === undefined ? "" : ` in project "${project}"`;
   const forProject = project === undefined ? "" : ` --project ${project}`;
-  const told = (sentence: string) => new CommandError(`${sentence}`);
+  const told = (sentence: string) => new CommandError(sentence);
   if (/Could not load the default credentials/.test(message))
     return told(`there are no Google credentials here: ${LOG_IN}`);
   if (/invalid_grant|invalid_rapt|reauth/.test(message))
@@ -61,6 +61,10 @@ export function obstacle(
   if (reason === "SERVICE_DISABLED" || /has not been used in project|it is disabled/.test(message))
     return told(
       `${api} is turned off${inProject}: run "gcloud services enable ${service}${forProject}", and try again in a few minutes`,
+    );
+  if (/serviceAccounts\.actAs/.test(message))
+    return told(
+      `you may not act as the service account that does it${inProject}: the role "Service Account User" on that account lets you`,
     );
   switch (codeOf(error)) {
     case UNAUTHENTICATED:

@@ -1,7 +1,14 @@
 import type { SecretManagerServiceClient } from "@google-cloud/secret-manager";
 import { secretManager } from "../functions/adapters/secret-manager.ts";
 import { CommandError } from "./commands/errors.ts";
-import { codeOf, FAILED_PRECONDITION, NOT_FOUND, obstacle } from "./google-errors.ts";
+import {
+  codeOf,
+  DEADLINE_EXCEEDED,
+  FAILED_PRECONDITION,
+  NOT_FOUND,
+  obstacle,
+  UNAVAILABLE,
+} from "./google-errors.ts";
 import { type Change, Unfinished } from "./secret-text.ts";
 
 const DENIED =
@@ -49,8 +56,13 @@ async function add(secret: string, text: string, client: SecretManagerServiceCli
     const [added] = await client.addSecretVersion({ parent: secret, payload: { data } });
     return added.name ?? "";
   } catch (error) {
+    if (codeOf(error) !== UNAVAILABLE && codeOf(error) !== DEADLINE_EXCEEDED) throw failure(secret, error);
     // Nobody answered: it may be there all the same.
-    const landed = await newest(secret, client).catch(() => undefined);
+    const landed = await newest(secret, client).catch(() => {
+      throw new CommandError(
+        `Secret Manager did not answer, and ${secret} may have its new version or not: look with gcloud secrets versions list before you try again`,
+      );
+    });
     if (landed?.text === text) return landed.name;
     throw failure(secret, error);
   }

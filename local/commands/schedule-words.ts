@@ -12,9 +12,9 @@ export function stillText(kind: Kind, state: ScheduledJob["state"]): string {
     case "paused":
       return `the ${kind} is paused: npm run tokens -- schedule resume ${kind}`;
     case "disabled":
-      return `the ${kind} was disabled by Google because of an error: the job's log says which; pulumi up makes it anew once it is deleted`;
+      return `the ${kind} was disabled by Google because of an error, which the job's log in Cloud Scheduler names`;
     case "broken":
-      return `the last change of the ${kind} did not get through, and it may not run: pulumi up makes it again`;
+      return `the last update of the ${kind} failed, and it may not run before one succeeds: pulumi up --refresh tries it`;
     case "enabled":
       return `the ${kind} was resumed by somebody else just now: look again`;
   }
@@ -37,17 +37,20 @@ export const STOPS: Record<Kind, string> = {
 const RESULTS: Record<number, [word: string, remedy: string]> = {
   0: ["well", ""],
   2: ["failed", "the job's log in Cloud Scheduler says more"],
-  3: ["refused (400)", "is the job's address that of the refresher? pulumi up puts it right"],
+  3: ["refused (400)", "is the job's address that of the refresher? pulumi up --refresh puts it right"],
   4: ["too late (504)", "the refresher took too long: how much was due says its log (sweep.done)"],
-  5: ["not found (404)", "the refresher is not at the job's address: pulumi up puts it right"],
+  5: ["not found (404)", "the refresher is not at the job's address: pulumi up --refresh puts it right"],
   7: [
     "denied (403)",
-    'the Scheduler\'s account lacks "Cloud Run Invoker" on the refresher: pulumi up grants it',
+    'the Scheduler\'s account lacks "Cloud Run Invoker" on the refresher: pulumi up --refresh grants it',
   ],
   8: ["too many (429)", "the refresher had no instance free: the next run does it"],
   13: ["failed (500)", 'the refresher met a bug: its log says where ("bug")'],
   14: ["unavailable (503)", "the refresher did not start or could not read its store: its log says why"],
-  16: ["not signed in (401)", "the refresher did not take the job's identity token: pulumi up puts it right"],
+  16: [
+    "not signed in (401)",
+    "the refresher did not take the job's identity token: pulumi up --refresh puts it right",
+  ],
 };
 
 const resultOf = (code: number) =>

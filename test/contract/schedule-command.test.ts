@@ -343,6 +343,11 @@ describe("what Google refuses is told in one sentence with its remedy", () => {
       { code: PERMISSION_DENIED, message: quota, reason: "SERVICE_DISABLED" },
       /set-quota-project made-up/,
     ],
+    [
+      "may not act as the account",
+      { code: PERMISSION_DENIED, message: "canary lacks iam.serviceAccounts.actAs" },
+      /"Service Account User"/,
+    ],
     ["is not known", { code: UNAUTHENTICATED, message: "canary" }, /application-default login/],
     ["asks too much", { code: RESOURCE_EXHAUSTED, message: "canary" }, /in a minute/],
     ["meets something else", { code: DATA_LOSS, message: "canary" }, /\(code 15\)/],
