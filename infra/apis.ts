@@ -1,22 +1,22 @@
 import * as gcp from "@pulumi/gcp";
 import { Part, type PartOptions } from "./component.ts";
 
-const NEEDED = [
-  "artifactregistry.googleapis.com",
-  "cloudbuild.googleapis.com",
-  "cloudfunctions.googleapis.com",
-  // Who may do what in a project is asked of this one.
-  "cloudresourcemanager.googleapis.com",
-  "cloudscheduler.googleapis.com",
-  "firebaserules.googleapis.com",
-  "firestore.googleapis.com",
-  "iam.googleapis.com",
-  "logging.googleapis.com",
-  "monitoring.googleapis.com",
-  "run.googleapis.com",
-  "secretmanager.googleapis.com",
-  "storage.googleapis.com",
-];
+/** Each, and what needs it. */
+const NEEDED = {
+  "artifactregistry.googleapis.com": "keeps the images that are built from the functions",
+  "cloudbuild.googleapis.com": "builds the functions from their code",
+  "cloudfunctions.googleapis.com": "deploys the functions",
+  "cloudresourcemanager.googleapis.com": "is asked who may do what in the project",
+  "cloudscheduler.googleapis.com": "calls the refresher every minute",
+  "firebaserules.googleapis.com": "takes the rules that shut clients out of the database",
+  "firestore.googleapis.com": "stores the tokens",
+  "iam.googleapis.com": "makes an account for each function",
+  "logging.googleapis.com": "keeps the log, and makes metrics of it",
+  "monitoring.googleapis.com": "watches the service and sends alerts",
+  "run.googleapis.com": "runs the functions",
+  "secretmanager.googleapis.com": "keeps passphrases and sealing keys",
+  "storage.googleapis.com": "keeps the code that the functions are built from",
+};
 
 /**
  * The APIs that the service needs. Google enables them with some delay: where a first run fails on one of them, a second
@@ -31,11 +31,13 @@ export class Apis extends Part {
     options?: PartOptions,
   ) {
     super("Apis", name, options);
-    const needed = [...NEEDED, ...(staticEgress ? ["compute.googleapis.com"] : [])];
-    this.services = needed.map(
-      (service) =>
+    const egress = staticEgress
+      ? { "compute.googleapis.com": "gives the one address that never changes" }
+      : {};
+    this.services = Object.entries({ ...NEEDED, ...egress }).map(
+      ([service, why]) =>
         new gcp.projects.Service(
-          this.named(service.split(".")[0] ?? service),
+          this.declared(service.split(".")[0] ?? service, why),
           { project, service, disableOnDestroy: false },
           this.own(),
         ),

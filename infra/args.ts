@@ -1,4 +1,6 @@
 import type { Input } from "@pulumi/pulumi";
+import { parsePassphrases } from "../functions/core/passphrase.ts";
+import { parseSealKeys } from "../functions/core/seal.ts";
 
 /** What a deployment can be told. All but `project` and `region` has a default. */
 export interface TokenServiceArgs {
@@ -51,6 +53,8 @@ export interface TokenServiceArgs {
   protect?: boolean;
 }
 
+const NAMES = { lookup: "token-lookup", refresher: "token-refresher", setup: "token-setup" };
+
 /** All of it, with the defaults. */
 export type Settings = ReturnType<typeof withDefaults>;
 
@@ -68,11 +72,7 @@ export function withDefaults(args: TokenServiceArgs) {
       adopt: database.adopt ?? false,
       adoptRules: database.adoptRules ?? false,
     },
-    names: {
-      lookup: names.lookup ?? "token-lookup",
-      refresher: names.refresher ?? "token-refresher",
-      setup: names.setup ?? "token-setup",
-    },
+    names: { ...NAMES, ...names },
     minInstances: args.minInstances ?? 0,
     maxInstances: args.maxInstances ?? 20,
     refreshThreshold: args.refreshThreshold ?? "2h",
@@ -102,6 +102,9 @@ export class ArgsError extends Error {
   }
 }
 
+/** Stands for a secret that is not opened here, as in Pulumi's own prints: nothing is said against it. */
+export const UNOPENED = "[secret]";
+
 const PATTERNS = {
   project: [/^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$/, "the id of a Google Cloud project"],
   region: [/^[a-z]+-[a-z]+\d+$/, 'a region, such as "europe-west1"'],
@@ -119,13 +122,17 @@ const PATTERNS = {
   email: [/^[^\s@]+@[^\s@]+$/, "an e-mail address"],
   origin: [/^https?:\/\/[^/\s?#]+$/, 'an origin, such as "https://example.com"'],
   address: [/^https:\/\/[^\s?#]+$/, "an https address without a query"],
+  webhook: [/^https:\/\/\S+$/, "an https address"],
+  sealing: [/^(?:on|off)$/, '"on" or "off"'],
+  compat: [/^sample$/, '"sample", or left out'],
 } as const satisfies Record<string, readonly [RegExp, string]>;
 
-function problemsOf(args: TokenServiceArgs): string[] {
+/** All that is wrong, a sentence for each; a secret that is not known yet is right. */
+export function problemsOf(args: TokenServiceArgs): string[] {
   const problems: string[] = [];
-  const check = (key: string, value: string | undefined, kind: keyof typeof PATTERNS) => {
+  const check = (key: string, value: Input<string> | undefined, kind: keyof typeof PATTERNS) => {
     const [pattern, wanted] = PATTERNS[kind];
-    if (value !== undefined && !pattern.test(value)) problems.push(`"${key}" must be ${wanted}`);
+    if (isKnown(value) && !pattern.test(value)) problems.push(`"${key}" must be ${wanted}`);
   };
   const range = (key: string, value: number | undefined, least: number, most: number) => {
     if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= most))
@@ -138,7 +145,7 @@ function problemsOf(args: TokenServiceArgs): string[] {
   check("database.name", args.database?.name, "database");
   check("database.location", args.database?.location, "location");
   for (const [name, value] of Object.entries(args.names ?? {})) check(`names.${name}`, value, "functionName");
-  const names = Object.values(args.names ?? {});
+  const names = Object.values({ ...NAMES, ...args.names });
   if (new Set(names).size < names.length) problems.push('"names" must be different ones');
   range("minInstances", args.minInstances, 0, 100);
   range("maxInstances", args.maxInstances, 1, 1000);
@@ -147,13 +154,29 @@ function problemsOf(args: TokenServiceArgs): string[] {
   check("refreshThreshold", args.refreshThreshold, "threshold");
   range("refreshConcurrency", args.refreshConcurrency, 1, 200);
   check("webexUrl", args.webexUrl, "address");
-  const each = (key: string, values: readonly string[] = [], kind: keyof typeof PATTERNS) => {
+  const each = (key: string, values: readonly Input<string>[] = [], kind: keyof typeof PATTERNS) => {
     for (const [index, value] of values.entries()) check(`${key}[${index}]`, value, kind);
   };
   each("operators", args.operators, "member");
   each("notify.emails", args.notify?.emails, "email");
+  each("notify.webhooks", args.notify?.webhooks, "webhook");
   each("corsOrigins", args.corsOrigins, "origin");
+  check("compat", args.compat, "compat");
+  check("sealing", args.sealing, "sealing");
+  const parsed = (key: "passphrase" | "sealKeys", parse: (text: string) => unknown) => {
+    const value = args[key];
+    try {
+      if (isKnown(value)) parse(value);
+    } catch (error) {
+      problems.push(`"${key}" can't be used: ${(error as Error).message}`);
+    }
+  };
+  parsed("passphrase", parsePassphrases);
+  parsed("sealKeys", parseSealKeys);
   if (args.sealing === "off" && args.sealKeys !== undefined)
     problems.push('"sealKeys" is given and "sealing" is "off": set one of them');
   return problems;
 }
+
+const isKnown = (value: Input<string> | undefined): value is string =>
+  typeof value === "string" && value !== UNOPENED;

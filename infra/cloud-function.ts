@@ -34,6 +34,15 @@ export interface CloudFunctionArgs {
   subnetwork?: Input<string> | undefined;
 }
 
+const WHY: Record<FunctionName, string> = {
+  lookup: "answers flows with a token that works",
+  refresher: "refreshes tokens before they end, one lease a token",
+  setup: "takes the consent that comes back from Webex",
+};
+
+/** Members that are not called by their own name. */
+const CALLERS: Readonly<Record<string, string>> = { scheduler: "the Scheduler" };
+
 /** One deployed function, who it is, and who may call it. */
 export class CloudFunction extends Part {
   readonly function: gcp.cloudfunctionsv2.Function;
@@ -47,7 +56,7 @@ export class CloudFunction extends Part {
     super("Function", name, options);
     const { project, region, entryPoint } = args;
     this.function = new gcp.cloudfunctionsv2.Function(
-      this.named("function"),
+      this.declared("function", WHY[entryPoint]),
       {
         project,
         location: region,
@@ -69,7 +78,7 @@ export class CloudFunction extends Part {
     this.service = config.apply(({ service }) => (service ?? "").split("/").at(-1) ?? "");
     for (const [word, member] of Object.entries(args.callers))
       new gcp.cloudrunv2.ServiceIamMember(
-        this.named(`called-by-${word}`),
+        this.declared(`called-by-${word}`, `lets ${CALLERS[word] ?? word} call ${entryPoint}`),
         { project, location: region, name: this.service, role: "roles/run.invoker", member },
         this.own(),
       );

@@ -22,7 +22,7 @@ export class Code extends Part {
   constructor(name: string, { project, region, dist }: CodeArgs, options?: PartOptions) {
     super("Code", name, options);
     this.bucket = new gcp.storage.Bucket(
-      this.named("bucket"),
+      this.declared("bucket", "keeps the code that the functions are built from"),
       {
         project,
         // A bucket's name is the world's: the project makes it ours.
@@ -39,7 +39,7 @@ export class Code extends Part {
     const archive = (fn: FunctionName) => {
       const folder = join(dist, fn);
       return new gcp.storage.BucketObject(
-        this.named(fn),
+        this.declared(fn, `is the code of ${fn}, under a name that changes with it`),
         {
           bucket: this.bucket.name,
           // Under the same name a changed archive would not be deployed.

@@ -23,7 +23,7 @@ export class Database extends Part {
     super("Database", name, options);
     const { project, protect } = args;
     this.database = new gcp.firestore.Database(
-      this.named("firestore"),
+      this.declared("firestore", "stores the tokens"),
       {
         project,
         name: args.name,
@@ -44,7 +44,7 @@ export class Database extends Part {
       }),
     );
     new gcp.firestore.Field(
-      this.named("expired-states"),
+      this.declared("expired-states", "cleans up the states of consents once they have expired"),
       {
         project,
         database: this.database.name,
@@ -55,13 +55,13 @@ export class Database extends Part {
       this.own(),
     );
     const ruleset = new gcp.firebaserules.Ruleset(
-      this.named("rules"),
+      this.declared("rules", "denies every client everything: only the functions reach the tokens"),
       { project, source: { files: [{ name: "firestore.rules", content: args.rules }] } },
       this.own({ dependsOn: [this.database] }),
     );
     const release = args.name === "(default)" ? "cloud.firestore" : `cloud.firestore/${args.name}`;
     new gcp.firebaserules.Release(
-      this.named("rules-released"),
+      this.declared("rules-released", "puts those rules in force"),
       {
         project,
         name: release,

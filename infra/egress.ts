@@ -10,12 +10,12 @@ export class Egress extends Part {
   constructor(name: string, { project, region }: { project: string; region: string }, options?: PartOptions) {
     super("Egress", name, options);
     const network = new gcp.compute.Network(
-      this.named("network"),
+      this.declared("network", "holds the subnetwork of refresher and setup, and nothing else"),
       { project, autoCreateSubnetworks: false },
       this.own(),
     );
     this.subnetwork = new gcp.compute.Subnetwork(
-      this.named("subnetwork"),
+      this.declared("subnetwork", "leads what refresher and setup send to the NAT gateway"),
       {
         project,
         region,
@@ -26,14 +26,18 @@ export class Egress extends Part {
       },
       this.own(),
     );
-    const address = new gcp.compute.Address(this.named("address"), { project, region }, this.own());
+    const address = new gcp.compute.Address(
+      this.declared("address", "is the one address that Webex is asked from"),
+      { project, region },
+      this.own(),
+    );
     const router = new gcp.compute.Router(
-      this.named("router"),
+      this.declared("router", "carries the NAT gateway"),
       { project, region, network: network.id },
       this.own(),
     );
     new gcp.compute.RouterNat(
-      this.named("nat"),
+      this.declared("nat", "gives all that leaves the subnetwork the one address"),
       {
         project,
         region,

@@ -12,6 +12,14 @@ const ACCOUNTS = {
 
 export type Identity = keyof typeof ACCOUNTS;
 
+const ACTS: Record<Identity, string> = {
+  lookup: "lookup acts as",
+  refresher: "refresher acts as",
+  setup: "setup acts as",
+  scheduler: "the Scheduler calls the refresher as",
+  build: "the functions are built as, in place of Google's default account",
+};
+
 /** What each may do with documents. Predefined roles would let lookup list, and all of them delete. */
 const DOCUMENTS = {
   lookup: ["datastore.entities.get"],
@@ -74,7 +82,7 @@ export class Identities extends Part {
     super("Identities", name, options);
     const account = (identity: Identity) =>
       new gcp.serviceaccount.Account(
-        this.named(identity),
+        this.declared(identity, `is who ${ACTS[identity]}`),
         { project, accountId: `${name}-${identity}`, displayName: ACCOUNTS[identity] },
         this.own(),
       );
@@ -85,29 +93,40 @@ export class Identities extends Part {
       scheduler: account("scheduler"),
       build: account("build"),
     };
-    const grant = (what: string, role: Output<string> | string, member: Output<string> | string) =>
-      new gcp.projects.IAMMember(this.named(what), { project, role, member }, this.own());
+    const grant = (
+      what: string,
+      why: string,
+      role: Output<string> | string,
+      member: Output<string> | string,
+    ) => new gcp.projects.IAMMember(this.declared(what, why), { project, role, member }, this.own());
 
     for (const [identity, permissions] of Object.entries(DOCUMENTS) as [
       keyof typeof DOCUMENTS,
       readonly string[],
     ][]) {
-      const { name: role } = this.role(project, `${identity}-documents`, permissions);
-      grant(`${identity}-reaches-documents`, role, this.member(identity));
+      const reaches = `${verbsOf(permissions)} documents`;
+      const { name: role } = this.role(project, `${identity}-documents`, reaches, permissions);
+      grant(`${identity}-reaches-documents`, `lets ${identity} ${reaches}`, role, this.member(identity));
     }
     // Storage, Artifact Registry and logs of builds; the account that Google used for it before may do much more.
-    grant("build-builds", "roles/cloudbuild.builds.builder", this.member("build"));
+    grant(
+      "build-builds",
+      "lets the build read the code, store the image and log",
+      "roles/cloudbuild.builds.builder",
+      this.member("build"),
+    );
     if (operators.length > 0) {
-      const { name: role } = this.role(project, "operator", OPERATOR);
-      for (const operator of operators) grant(`operator-${operator}`, role, operator);
-      this.keeperRole = this.role(project, "keeper", KEEPER).name;
+      const { name: role } = this.role(project, "operator", "use the command line", OPERATOR);
+      for (const operator of operators)
+        grant(`operator-${operator}`, `lets ${operator} use the command line`, role, operator);
+      this.keeperRole = this.role(project, "keeper", "rotate secrets", KEEPER).name;
     }
     this.registerOutputs();
   }
 
-  private role(project: string, what: string, permissions: readonly string[]): gcp.projects.IAMCustomRole {
+  private role(project: string, what: string, able: string, permissions: readonly string[]) {
     return new gcp.projects.IAMCustomRole(
-      this.named(`${what}-role`),
+      this.declared(`${what}-role`, `is the right to ${able}, and no more`),
       {
         project,
         // Google keeps the id of a deleted role for weeks: it can't be made again under the same one.
@@ -123,4 +142,10 @@ export class Identities extends Part {
   member(identity: Identity): Output<string> {
     return interpolate`serviceAccount:${this.accounts[identity].email}`;
   }
+}
+
+/** "datastore.entities.get", … → "get, list and update". */
+function verbsOf(permissions: readonly string[]): string {
+  const verbs = permissions.map((permission) => permission.split(".").at(-1) ?? permission);
+  return new Intl.ListFormat("en-GB", { type: "conjunction" }).format(verbs);
 }

@@ -1,7 +1,9 @@
+import { RunError, runtime, secret } from "@pulumi/pulumi";
+import { ArgsError, type TokenServiceArgs } from "./args.ts";
 import { readConfig } from "./config.ts";
 import { TokenService } from "./token-service.ts";
 
-const service = new TokenService("tokens", readConfig());
+const service = new TokenService("tokens", configured());
 
 export const {
   baseUrl,
@@ -15,3 +17,12 @@ export const {
   jobs,
   egressAddress,
 } = service;
+
+/** What is wrong with the configuration is told in one sentence, before anything is made. */
+function configured(): TokenServiceArgs {
+  try {
+    return readConfig(runtime.allConfig(), secret);
+  } catch (error) {
+    throw error instanceof ArgsError ? new RunError(error.message) : error;
+  }
+}

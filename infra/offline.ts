@@ -79,7 +79,7 @@ function watchRegistrations(): Omit<Declared, "inputs">[] {
 }
 
 /** What Google would add to what it is given. */
-function outputsOf(type: string, name: string, given: Declared["inputs"]): object {
+export function outputsOf(type: string, name: string, given: Declared["inputs"]): object {
   switch (type) {
     case "gcp:serviceaccount/account:Account":
       return {

@@ -6,7 +6,7 @@ export class Privacy extends Part {
   constructor(name: string, { project }: { project: string }, options?: PartOptions) {
     super("Privacy", name, options);
     new gcp.logging.ProjectExclusion(
-      this.named("callback"),
+      this.declared("callback", "keeps authorization codes and states out of the log of requests"),
       {
         project,
         name: this.named("callback"),

@@ -21,10 +21,10 @@ export class Schedule extends Part {
     const job = (
       what: string,
       path: string,
-      timing: Pick<gcp.cloudscheduler.JobArgs, "schedule" | "retryConfig" | "description">,
+      timing: Pick<gcp.cloudscheduler.JobArgs, "schedule" | "retryConfig"> & { description: string },
     ) =>
       new gcp.cloudscheduler.Job(
-        this.named(what),
+        this.declared(what, timing.description),
         {
           project,
           region,

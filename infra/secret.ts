@@ -8,6 +8,8 @@ export interface SecretArgs {
   /** Its first version. Later ones are the command line's: they are not touched here. */
   first: Input<string>;
   protect: boolean;
+  /** What it holds, in words. */
+  holds: string;
   /** Members that may read it, by a word for each. */
   readers: Readonly<Record<string, Input<string>>>;
   /** Members that may read it, and add and disable versions, but destroy none. */
@@ -25,30 +27,36 @@ export class Secret extends Part {
 
   constructor(name: string, args: SecretArgs, options?: PartOptions) {
     super("Secret", name, options);
-    const { project, secretId, protect } = args;
+    const { project, secretId, protect, holds } = args;
     this.secret = new gcp.secretmanager.Secret(
-      this.named("secret"),
+      this.declared("secret", `keeps ${holds}`),
       { project, secretId, replication: { auto: {} } },
       this.own({ protect }),
     );
     this.resourceName = this.secret.name;
     this.version = new gcp.secretmanager.SecretVersion(
-      this.named("first"),
+      this.declared("first", `is the first version of ${holds}; later ones are made outside of Pulumi`),
       { secret: this.secret.id, secretData: asSecret(args.first), deletionPolicy: "DISABLE" },
       // A rotation disables this version and adds others: that is no drift.
       this.own({ ignoreChanges: ["secretData", "enabled"] }),
     );
-    const grant = (what: string, member: Input<string>, role: Input<string>) =>
+    const grant = (what: string, why: string, member: Input<string>, role: Input<string>) =>
       new gcp.secretmanager.SecretIamMember(
-        this.named(what),
+        this.declared(what, why),
         { project, secretId: this.secret.secretId, role, member },
         this.own(),
       );
     for (const [word, member] of Object.entries(args.readers))
-      grant(`read-by-${word}`, member, "roles/secretmanager.secretAccessor");
+      grant(`read-by-${word}`, `lets ${word} read ${holds}`, member, "roles/secretmanager.secretAccessor");
     for (const member of args.keepers ?? []) {
-      grant(`read-by-${member}`, member, "roles/secretmanager.secretAccessor");
-      if (args.keeperRole !== undefined) grant(`kept-by-${member}`, member, args.keeperRole);
+      grant(
+        `read-by-${member}`,
+        `lets ${member} read ${holds}`,
+        member,
+        "roles/secretmanager.secretAccessor",
+      );
+      if (args.keeperRole !== undefined)
+        grant(`kept-by-${member}`, `lets ${member} rotate ${holds}`, member, args.keeperRole);
     }
     this.registerOutputs();
   }

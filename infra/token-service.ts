@@ -49,6 +49,8 @@ export class TokenService extends ComponentResource {
   /** The secret of the sealing keys; `undefined`: sealing is off. */
   readonly sealKeys: Output<string> | undefined;
   readonly passphrase: Output<string>;
+  /** Why each thing that it makes is there, by the thing's name. */
+  readonly whys = new Map<string, string>();
   /** Names of the Scheduler's jobs. */
   readonly jobs: { sweep: Output<string>; census: Output<string> };
   /** The address from which Webex is asked; `undefined`: any of Google's. */
@@ -58,11 +60,11 @@ export class TokenService extends ComponentResource {
     super("token-service:TokenService", name, {}, options);
     const settings = withDefaults(args);
     const { project, region, protect } = settings;
-    const own = { parent: this };
+    const own = { parent: this, whys: this.whys };
     const part = (what: string) => `${name}-${what}`;
 
     const apis = new Apis(part("apis"), settings, own);
-    const ready = { parent: this, dependsOn: apis.services };
+    const ready = { ...own, dependsOn: apis.services };
     const identities = new Identities(name, settings, ready);
     const { accounts } = identities;
     const database = new Database(
@@ -76,6 +78,7 @@ export class TokenService extends ComponentResource {
         project,
         protect,
         secretId: part("passphrase"),
+        holds: "the shared passphrases",
         first: settings.passphrase ?? this.randomPassphrase(name),
         readers: { lookup: memberOf(accounts.lookup), setup: memberOf(accounts.setup) },
         keepers: settings.operators,
@@ -92,6 +95,7 @@ export class TokenService extends ComponentResource {
               project,
               protect,
               secretId: part("seal-keys"),
+              holds: "the sealing keys",
               first: settings.sealKeys ?? this.randomKeys(name),
               readers: { refresher: memberOf(accounts.refresher), setup: memberOf(accounts.setup) },
               keepers: settings.operators,
@@ -180,6 +184,7 @@ export class TokenService extends ComponentResource {
     } as const;
     const own = (...dependsOn: ComponentResource[]) => ({
       parent: this,
+      whys: this.whys,
       dependsOn: [passphrase, identities, ...dependsOn],
     });
     const keys = sealKeys === undefined ? [] : [sealKeys];
@@ -260,16 +265,16 @@ export class TokenService extends ComponentResource {
   }
 
   private randomPassphrase(name: string): Output<string> {
-    const made = new random.RandomPassword(
-      `${name}-first-passphrase`,
-      { length: 43, special: false },
-      { parent: this },
-    );
+    const what = `${name}-first-passphrase`;
+    this.whys.set(what, "is the first shared passphrase, made at random");
+    const made = new random.RandomPassword(what, { length: 43, special: false }, { parent: this });
     return made.result;
   }
 
   private randomKeys(name: string): Output<string> {
-    const made = new random.RandomBytes(`${name}-first-seal-key`, { length: 32 }, { parent: this });
+    const what = `${name}-first-seal-key`;
+    this.whys.set(what, "is the first sealing key, made at random");
+    const made = new random.RandomBytes(what, { length: 32 }, { parent: this });
     return secret(
       made.base64.apply((bytes) => {
         const key = { kid: "k-first", k: Buffer.from(bytes, "base64").toString("base64url") };

@@ -40,10 +40,15 @@ export class Watching extends Part {
     // Made of names that are known from the start, so long before the alerts, which wait for the functions: for some minutes
     // Monitoring refuses alerts about a metric that is new.
     const metrics = metricsFor(name, servicesOf(args.names)).map(
-      (metric) => new gcp.logging.Metric(this.named(metric.id), { project, ...metric.args }, this.own()),
+      (metric) =>
+        new gcp.logging.Metric(
+          this.declared(`measured-${metric.id}`, `measures ${metric.args.description}`),
+          { project, ...metric.args },
+          this.own(),
+        ),
     );
     const uptime = new gcp.monitoring.UptimeCheckConfig(
-      this.named("health"),
+      this.declared("health-check", "asks lookup from outside, every minute, whether it answers"),
       {
         project,
         displayName: `${name}: /health of lookup`,
@@ -65,7 +70,7 @@ export class Watching extends Part {
     );
     for (const alert of alertsFor(name)) {
       new gcp.monitoring.AlertPolicy(
-        this.named(`alert-${alert.id}`),
+        this.declared(`alert-${alert.id}`, `alerts people: ${alert.title}`),
         {
           project,
           displayName: alert.title,
@@ -81,7 +86,7 @@ export class Watching extends Part {
       );
     }
     const dashboard = new gcp.monitoring.Dashboard(
-      this.named("dashboard"),
+      this.declared("dashboard", "shows tokens, sweeps and answers on one page"),
       {
         project,
         dashboardJson: watched.apply((names) => JSON.stringify(dashboardFor(name, names))),
@@ -97,7 +102,7 @@ export class Watching extends Part {
       ...emails.map(
         (email) =>
           new gcp.monitoring.NotificationChannel(
-            this.named(`mail-${email}`),
+            this.declared(`mail-${email}`, `takes alerts to ${email}`),
             { project, type: "email", displayName: email, labels: { email_address: email } },
             this.own(),
           ),
@@ -105,7 +110,7 @@ export class Watching extends Part {
       ...webhooks.map(
         (address, index) =>
           new gcp.monitoring.NotificationChannel(
-            this.named(`webhook-${index + 1}`),
+            this.declared(`webhook-${index + 1}`, "takes alerts to a webhook"),
             { project, displayName: `webhook ${index + 1}`, ...webhookOf(address) },
             this.own(),
           ),

@@ -1,0 +1,52 @@
+import { GoogleAuth, UserRefreshClient } from "google-auth-library";
+import { CommandError } from "../commands/errors.ts";
+
+const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
+const LOGIN = "gcloud auth application-default login";
+
+/** The headers that a request to Google needs; a new token where the old one has ended. Throws `CommandError`. */
+export type Identity = () => Promise<Record<string, string>>;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Who deploys: found where Pulumi's provider looks, too. `project` pays for what a person asks. */
+export function googleIdentity(project: string, env: Environment): Identity {
+  const token = env.GOOGLE_OAUTH_ACCESS_TOKEN;
+  if (token) return async () => ({ authorization: `Bearer ${token}` });
+  const auth = new GoogleAuth({ scopes: [SCOPE], ...credentialsIn(env.GOOGLE_CREDENTIALS) });
+  return async () => {
+    try {
+      const client = await auth.getClient();
+      if (client instanceof UserRefreshClient) client.quotaProjectId ??= project;
+      return Object.fromEntries(await client.getRequestHeaders());
+    } catch (error) {
+      throw new CommandError(sentenceOf(error));
+    }
+  };
+}
+
+/** The provider takes the key itself, or its file. */
+function credentialsIn(given: string | undefined) {
+  if (!given) return {};
+  try {
+    return given.trimStart().startsWith("{") ? { credentials: JSON.parse(given) } : { keyFilename: given };
+  } catch {
+    throw new CommandError(`GOOGLE_CREDENTIALS is no JSON: unset it and run "${LOGIN}"`);
+  }
+}
+
+const AWAY = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_TIMEOUT/;
+
+/** An error's own words may hold what was sent. */
+function sentenceOf(error: unknown): string {
+  if (error instanceof Error && error.message.startsWith("Could not load the default credentials"))
+    return `there are no Google credentials to deploy with: run "${LOGIN}"`;
+  if (isAway(error)) return "Google can't be reached: check the network, then run this again";
+  return `Google does not take these credentials: run "${LOGIN}"`;
+}
+
+/** Nobody answered: no network, no such host, a proxy that is missing. */
+export function isAway(error: unknown): boolean {
+  const { message = "", code = "", cause } = error as { message?: string; code?: unknown; cause?: unknown };
+  return AWAY.test(`${code} ${message}`) || (typeof cause === "object" && cause !== null && isAway(cause));
+}

@@ -1,0 +1,44 @@
+import { CommandError } from "../commands/errors.ts";
+import { type Cli, openCli } from "./cli.ts";
+import { googleIdentity, type Identity, isAway } from "./google.ts";
+import { checkOwn, checkStack, findStack, INFRA, type Stack } from "./stack.ts";
+
+/** All that a deployment needs, found to be there. */
+export interface Ready {
+  stack: Stack;
+  cli: Cli;
+  identity: Identity;
+}
+
+/**
+ * Looks for all that would fail later, the nearest first, and changes nothing. Throws a `CommandError` that says in one
+ * sentence what is missing, and how to get it.
+ */
+export async function preflight(named: string | undefined): Promise<Ready> {
+  const stack = findStack(named);
+  checkStack(stack);
+  checkOwn(stack);
+  const cli = await openCli();
+  const identity = googleIdentity(stack.values["gcp:project"] ?? "", process.env);
+  await identity();
+  // A state that is kept in a bucket is reached with Google's credentials: they come first.
+  await pulumi(cli, ["whoami"], () => 'nobody is logged in to Pulumi: run "npx pulumi login"');
+  await pulumi(
+    cli,
+    ["stack", "--show-name", "--stack", stack.name, "--cwd", INFRA],
+    () => `there is no stack "${stack.name}": run "npx pulumi stack init ${stack.name} --cwd ${INFRA}"`,
+  );
+  return { stack, cli, identity };
+}
+
+/** As Go's network library, which Pulumi is built on, names them. */
+const AWAY =
+  /no such host|dial tcp|connection refused|network is unreachable|i\/o timeout|deadline exceeded/i;
+
+async function pulumi(cli: Cli, args: string[], missing: () => string): Promise<void> {
+  const { code, stderr } = await cli.ask(...args);
+  if (code === 0) return;
+  if (AWAY.test(stderr) || isAway({ message: stderr }))
+    throw new CommandError("Pulumi's backend can't be reached: check the network, then run this again");
+  throw new CommandError(missing());
+}
