@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import { ROOT } from "../build/names.ts";
 import { CommandError } from "../commands/errors.ts";
 
@@ -77,7 +78,7 @@ function passSignals(kill: (signal: NodeJS.Signals) => void): () => void {
 
 /** The package downloads the CLI on its first use; whatever hinders that is said in one sentence. */
 async function fetched(): Promise<void> {
-  const wrapper = load.resolve("pulumi/run.js");
+  const wrapper = fileURLToPath(import.meta.resolve("pulumi/run.js"));
   const child = spawn(process.execPath, [wrapper, "version"], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {

@@ -68,7 +68,7 @@ const UNAUTHENTICATED = 16;
 
 function judged(ending: Ending, job: string, flags: string): Omit<Tried & { well: false }, "well"> {
   const run = `gcloud scheduler jobs run ${flags}`;
-  const log = `look into the log of token-refresher, then run "${run}"`;
+  const log = `look into the log of the refresher, then run "${run}"`;
   if (ending.ended) {
     if (ending.code === undefined) return { problem: `${job} has not ended`, remedy: log, again: false };
     const denied = ending.code === PERMISSION_DENIED || ending.code === UNAUTHENTICATED;

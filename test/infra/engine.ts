@@ -28,11 +28,11 @@ interface Registered {
 
 /** The mark of Pulumi's wire format for special values, and the one of secrets. */
 const MARK = "4dabf18193072939515e22adb298388d";
-const SECRET = "1b47061264138c4ac30d75fd1eb44270";
+const CONCEALED = "1b47061264138c4ac30d75fd1eb44270";
 
 /** The secret in a wrapper; `undefined`: it is not marked as one. */
 export const secretIn = (value: Properties | undefined): unknown =>
-  value?.[MARK] === SECRET ? value.value : undefined;
+  value?.[MARK] === CONCEALED ? value.value : undefined;
 
 const load = createRequire(createRequire(import.meta.url).resolve("@pulumi/pulumi"));
 const proto = (name: string) => load(`./proto/${name}_pb`);
@@ -68,7 +68,7 @@ export async function startEngine(): Promise<Engine> {
       const made: Properties = { ...inputs, ...outputsOf(type, name, plain(inputs)) };
       for (const key of request.getAdditionalsecretoutputsList())
         if (made[key] !== undefined && secretIn(made[key]) === undefined)
-          made[key] = { [MARK]: SECRET, value: made[key] };
+          made[key] = { [MARK]: CONCEALED, value: made[key] };
       reply.setObject(Struct.fromJavaScript(made));
       return reply;
     },

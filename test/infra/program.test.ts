@@ -243,6 +243,13 @@ describe("the schedule", () => {
   });
 });
 
+test("each thing says in a sentence why it is there", () => {
+  const custom = resources.filter((resource) => resource.custom);
+  const silent = custom.filter(({ name }) => !/^[a-z]+ \S+.* \S+/.test(service.whys.get(name) ?? ""));
+  expect(silent.map(({ name }) => name)).toEqual([]);
+  expect([...service.whys.keys()].sort()).toEqual(custom.map(({ name }) => name).sort());
+});
+
 test("everything waits for the APIs that it needs", () => {
   const apis = of("Service").map(({ name }) => name);
   const early = resources.filter(
