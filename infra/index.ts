@@ -3,7 +3,10 @@ import { ArgsError, type TokenServiceArgs } from "./args.ts";
 import { readConfig } from "./config.ts";
 import { TokenService } from "./token-service.ts";
 
-const service = new TokenService("tokens", configured());
+const args = configured();
+const service = new TokenService("tokens", args);
+
+export const { project, region } = args;
 
 export const {
   baseUrl,

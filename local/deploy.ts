@@ -50,7 +50,7 @@ async function deploy(more: string[], { stack: named, yes, wait }: Options): Pro
   const code = await cli.run("up", "--cwd", INFRA, "--stack", stack.name, ...confirmed, ...more);
   process.exitCode = code;
   if (code !== 0) return;
-  const outputs = await readOutputs(cli, stack);
+  const outputs = await readOutputs(cli, stack.name);
   const scheduler = schedulerOf(identity, process.env);
   console.log(await tryOut(outputs, { scheduler, now: Date.now, sleep, say, wait }));
 }

@@ -9,15 +9,15 @@ export type Identity = () => Promise<Record<string, string>>;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Who deploys: found where Pulumi's provider looks, too. `project` pays for what a person asks. */
-export function googleIdentity(project: string, env: Environment): Identity {
+/** Who deploys: found where Pulumi's provider looks, too. `project` pays for what a person asks, where it is known. */
+export function googleIdentity(project: string | undefined, env: Environment): Identity {
   const token = env.GOOGLE_OAUTH_ACCESS_TOKEN;
   if (token) return async () => ({ authorization: `Bearer ${token}` });
   const auth = new GoogleAuth({ scopes: [SCOPE], ...credentialsIn(env.GOOGLE_CREDENTIALS) });
   return async () => {
     try {
       const client = await auth.getClient();
-      if (client instanceof UserRefreshClient) client.quotaProjectId ??= project;
+      if (client instanceof UserRefreshClient && project) client.quotaProjectId ??= project;
       return Object.fromEntries(await client.getRequestHeaders());
     } catch (error) {
       throw new CommandError(sentenceOf(error));

@@ -1,7 +1,7 @@
 import { fieldsOf } from "../../functions/core/document.ts";
 import { CommandError } from "../commands/errors.ts";
 import type { Cli } from "./cli.ts";
-import { INFRA, type Stack } from "./stack.ts";
+import { INFRA } from "./stack.ts";
 
 /** What the program gives back that is used here; none of it is secret. */
 export interface Outputs {
@@ -14,23 +14,21 @@ export interface Outputs {
 }
 
 /** Throws `CommandError` where the stack does not give them. */
-export async function readOutputs(cli: Cli, { name, values }: Stack): Promise<Outputs> {
-  const { code, stdout } = await cli.read("stack", "output", "--json", "--stack", name, "--cwd", INFRA);
+export async function readOutputs(cli: Cli, stack: string): Promise<Outputs> {
+  const { code, stdout } = await cli.read("stack", "output", "--json", "--stack", stack, "--cwd", INFRA);
   const found = code === 0 ? fieldsOf(jsonOf(stdout)) : {};
   const { sweep, census } = fieldsOf(found.jobs);
-  const texts = [found.baseUrl, found.redirectUri, sweep, census];
-  if (!texts.every((text) => typeof text === "string"))
+  const { project, region, baseUrl, redirectUri } = found;
+  const texts = { project, region, baseUrl, redirectUri, sweep, census };
+  if (!areTexts(texts))
     throw new CommandError(
-      `stack "${name}" does not say where the service is: run "npm run deploy -- --stack ${name}" again`,
+      `stack "${stack}" does not say where the service is: run "npm run deploy -- --stack ${stack}" again`,
     );
-  const [baseUrl = "", redirectUri = "", sweepJob = "", censusJob = ""] = texts as string[];
-  return {
-    project: values["gcp:project"] ?? "",
-    region: values["gcp:region"] ?? "",
-    baseUrl,
-    redirectUri,
-    jobs: { sweep: sweepJob, census: censusJob },
-  };
+  return { ...texts, jobs: { sweep: texts.sweep, census: texts.census } };
+}
+
+function areTexts<K extends string>(values: Record<K, unknown>): values is Record<K, string> {
+  return Object.values(values).every((value) => typeof value === "string");
 }
 
 function jsonOf(text: string): unknown {

@@ -1,6 +1,6 @@
 import { CommandError } from "../commands/errors.ts";
 import { type Cli, openCli } from "./cli.ts";
-import { googleIdentity, type Identity, isAway } from "./google.ts";
+import { googleIdentity, type Identity } from "./google.ts";
 import { checkOwn, checkStack, findStack, INFRA, type Stack } from "./stack.ts";
 
 /** All that a deployment needs, found to be there. */
@@ -19,26 +19,32 @@ export async function preflight(named: string | undefined): Promise<Ready> {
   checkStack(stack);
   checkOwn(stack);
   const cli = await openCli();
-  const identity = googleIdentity(stack.values["gcp:project"] ?? "", process.env);
+  const identity = googleIdentity(stack.values["gcp:project"], process.env);
   await identity();
   // A state that is kept in a bucket is reached with Google's credentials: they come first.
-  await pulumi(cli, ["whoami"], () => 'nobody is logged in to Pulumi: run "npx pulumi login"');
+  await pulumi(cli, ["whoami"], LOGGED_OUT, 'nobody is logged in to Pulumi: run "npx pulumi login"');
   await pulumi(
     cli,
     ["stack", "--show-name", "--stack", stack.name, "--cwd", INFRA],
-    () => `there is no stack "${stack.name}": run "npx pulumi stack init ${stack.name} --cwd ${INFRA}"`,
+    NO_STACK,
+    `there is no stack "${stack.name}": run "npx pulumi stack init ${stack.name} --cwd ${INFRA}"`,
   );
   return { stack, cli, identity };
 }
 
-/** As Go's network library, which Pulumi is built on, names them. */
+/** How Pulumi says it, and how Go's network library does, which it is built on. */
+const LOGGED_OUT = /log ?in|logged|access.token/i;
+const NO_STACK = /no stack|not found/i;
 const AWAY =
   /no such host|dial tcp|connection refused|network is unreachable|i\/o timeout|deadline exceeded/i;
 
-async function pulumi(cli: Cli, args: string[], missing: () => string): Promise<void> {
+/** Asks Pulumi something that it must know. Of what it does not like, a first line of its own is told. */
+async function pulumi(cli: Cli, args: string[], missing: RegExp, sentence: string): Promise<void> {
   const { code, stderr } = await cli.ask(...args);
   if (code === 0) return;
-  if (AWAY.test(stderr) || isAway({ message: stderr }))
+  if (AWAY.test(stderr))
     throw new CommandError("Pulumi's backend can't be reached: check the network, then run this again");
-  throw new CommandError(missing());
+  if (missing.test(stderr)) throw new CommandError(sentence);
+  const [said = "it does not say why"] = /(?<=^error: ).+/m.exec(stderr) ?? [];
+  throw new CommandError(`"pulumi ${args[0]}" failed: ${said}`);
 }

@@ -112,6 +112,9 @@ describe("what is missing is told in one sentence, and nothing is created", () =
     expect(await refused([], {})).toBe(
       'there are no Google credentials to deploy with: run "gcloud auth application-default login"',
     );
+    expect(await refused([], { GOOGLE_CREDENTIALS: "{canary" })).toBe(
+      'GOOGLE_CREDENTIALS is no JSON: unset it and run "gcloud auth application-default login"',
+    );
     const GOOGLE_APPLICATION_CREDENTIALS = path.join(here.folder, "credentials.json");
     writeFileSync(path.join(here.folder, "subject"), "canary-subject-token");
     const file = (token_url: string) =>
@@ -141,6 +144,9 @@ describe("what is missing is told in one sentence, and nothing is created", () =
     expect(await refused([], IDENTITY)).toBe(
       'there is no stack "dev": run "npx pulumi stack init dev --cwd infra"',
     );
+    const passphrase = "passphrase must be set with PULUMI_CONFIG_PASSPHRASE";
+    here.pulumi({ ...LOGGED_IN, stack: { code: 255, stderr: `warning: x\nerror: ${passphrase}\n` } });
+    expect(await refused([], IDENTITY)).toBe(`"pulumi stack" failed: ${passphrase}`);
     const away = "error: dial tcp: lookup api.pulumi.com: no such host\n";
     here.pulumi({ ...LOGGED_IN, whoami: { code: 255, stderr: away } });
     expect(await refused([], IDENTITY, "preview")).toBe(
@@ -208,6 +214,8 @@ describe("with all that is needed", () => {
       [`${jobs}/the-census`]: { target: `${refresher.url}/census` },
     });
     const outputs = {
+      project: "made-up-project",
+      region: "europe-west1",
       baseUrl: lookup.url,
       redirectUri: `${lookup.url}/callback`,
       jobs: { sweep: "the-sweep", census: "the-census" },

@@ -106,6 +106,8 @@ describe("with a configuration that is right", () => {
   test("the stack gives back where the service is, and no secret", () => {
     const found = engine.outputs.get("webex-token-service-dev");
     expect(found).toMatchObject({
+      project: "made-up-project",
+      region: "europe-west1",
       baseUrl: "https://europe-west1-made-up-project.cloudfunctions.net/token-lookup",
       redirectUri: "https://europe-west1-made-up-project.cloudfunctions.net/token-lookup/callback",
       jobs: { sweep: "tokens-schedule-sweep", census: "tokens-schedule-census" },
