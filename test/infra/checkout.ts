@@ -53,10 +53,17 @@ export async function checkout(): Promise<Checkout> {
     },
     calls: () => (existsSync(calls) ? readFileSync(calls, "utf8").trim().split("\n") : []),
     start(script, args, env = {}) {
-      const { PATH } = process.env;
+      const { PATH, NODE_COMPILE_CACHE } = process.env;
       return run(process.execPath, ["--import", "./local/node24.js", `local/${script}.ts`, ...args], {
         cwd: folder,
-        env: { PATH, HOME: folder, PULUMI_HOME: home, METADATA_SERVER_DETECTION: "none", ...env },
+        env: {
+          PATH,
+          NODE_COMPILE_CACHE,
+          HOME: folder,
+          PULUMI_HOME: home,
+          METADATA_SERVER_DETECTION: "none",
+          ...env,
+        },
       });
     },
     built: () => existsSync(path.join(folder, "dist/lookup/index.cjs")),

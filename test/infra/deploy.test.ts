@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { endAll } from "../e2e/child.ts";
@@ -30,6 +30,16 @@ async function offline() {
   const proxy = `http://127.0.0.1:${await freePort()}`;
   return { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: proxy, HTTP_PROXY: proxy };
 }
+
+test("npm runs both behind the check of Node's version", () => {
+  const { scripts } = JSON.parse(
+    readFileSync(path.resolve(import.meta.dirname, "../../package.json"), "utf8"),
+  );
+  expect(scripts).toMatchObject({
+    preview: "node --import ./local/node24.js local/preview.ts",
+    deploy: "node --import ./local/node24.js local/deploy.ts",
+  });
+});
 
 describe("what is missing is told in one sentence, and nothing is created", () => {
   let here: Checkout;
