@@ -2,7 +2,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, wr
 import { createRequire } from "node:module";
 import path from "node:path";
 import { type Child, run } from "../e2e/child.ts";
-import { temporaryFolder } from "../support/processes.ts";
+import { freePort, temporaryFolder } from "../support/processes.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const { version } = createRequire(import.meta.url)("pulumi/package.json");
@@ -29,6 +29,27 @@ export interface Checkout {
   /** `npm run preview` or `npm run deploy`, without npm. */
   start(script: "preview" | "deploy", args: string[], env?: Record<string, string>): Child;
   built(): boolean;
+}
+
+/** The least that a stack can say. */
+export const STACK = "config:\n  gcp:project: made-up-project\n  gcp:region: europe-west1\n";
+export const IDENTITY = { GOOGLE_OAUTH_ACCESS_TOKEN: "canary-google-access-token" };
+export const LOGGED_IN: Record<string, CliAnswer> = {
+  whoami: { stdout: "made-up\n" },
+  stack: { stdout: "dev\n" },
+};
+
+/** Runs it to its end. */
+export async function outcomeOf(here: Checkout, script: "preview" | "deploy", args: string[], env = {}) {
+  const child = here.start(script, args, env);
+  const { code } = await child.ended;
+  return { code, stdout: child.stdout(), stderr: child.stderr() };
+}
+
+/** Such that nothing can be fetched, whatever network this machine has. */
+export async function offline(): Promise<Record<string, string>> {
+  const proxy = `http://127.0.0.1:${await freePort()}`;
+  return { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: proxy, HTTP_PROXY: proxy };
 }
 
 export async function checkout(): Promise<Checkout> {
