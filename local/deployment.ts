@@ -21,6 +21,7 @@ import { keysBeside, sealingHere } from "./sealing.ts";
 export interface Deployment {
   /** In words, for the person who has several. */
   where: string;
+  store: StoreSettings;
   /** The `npm start` that works on this very store. */
   service: RunningService | undefined;
   /** Where consent comes back to, unless an operator says otherwise. */
@@ -57,6 +58,7 @@ export function findDeployment(env: Environment, live: boolean): Deployment {
   const base = settings.publicUrl ?? service?.url;
   return {
     where: whereText(store, service),
+    store,
     service,
     redirectUri: base && `${base}/callback`,
     threshold: settings.threshold,

@@ -1,11 +1,11 @@
-import type { Changes, TokenDocument } from "../../functions/core/document.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
+import { type ClientSettings, changeSettings, redirectUriIn, scopesIn } from "../actions/settings.ts";
 import type { Deployment } from "../deployment.ts";
 import type { Terminal } from "../terminal.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { readSecrets, type Secrets, stdinHelp } from "./secrets.ts";
-import { create, edit, renewed } from "./stored.ts";
+import { create } from "./stored.ts";
 import { viewOf } from "./view.ts";
 
 interface Options {
@@ -57,7 +57,7 @@ async function addToken(
   const token =
     existing === undefined
       ? await create(name, settings, store)
-      : await edit(name, store, (current) => changesFor(current, settings, runtime.now() + current.ahead));
+      : await changeSettings(name, settings, store, runtime);
   if (options.json) terminal.json(viewOf(token, runtime.now() + token.ahead));
   else terminal.print(`token "${name}" is ${existing === undefined ? "added" : "changed"}${next(token)}`);
 }
@@ -82,7 +82,7 @@ async function settingsFrom(
   existing: StoredToken | undefined,
   deployment: Deployment,
   terminal: Terminal,
-): Promise<TokenDocument> {
+): Promise<ClientSettings> {
   if (existing === undefined && clientId === undefined)
     throw new CommandError("a new token needs --client-id, the client id of the integration");
   const uri = redirectUri ?? (existing === undefined ? deployment.redirectUri : undefined);
@@ -108,12 +108,6 @@ async function settingsFrom(
   return settings;
 }
 
-/** Only a change of credentials concerns the refresher. */
-function changesFor({ document }: StoredToken, settings: TokenDocument, now: number): Changes {
-  const credentials = settings.clientId !== undefined || settings.clientSecret !== undefined;
-  return { ...settings, ...(credentials && renewed(document.refreshToken, now)) };
-}
-
 function next({ name, document }: StoredToken): string {
   if (document.refreshToken !== undefined) return "";
   const scope = document.scopes === undefined ? ' --scope "cjp:config_read …"' : "";
@@ -126,14 +120,13 @@ const nonBlank = (option: string) => (value: string) => {
 };
 
 function addressOf(value: string): string {
-  const text = value.trim();
-  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "") && !text.includes("#")) return text;
+  const address = redirectUriIn(value);
+  if (address !== undefined) return address;
   throw new CommandError("--redirect-uri must be an http or https address", 2);
 }
 
-/** Separated by spaces or commas → distinct, one space between (RFC 6749 §3.3). */
 export function scopesOf(value: string): string {
-  const scopes = new Set(value.split(/[\s,]+/).filter((scope) => scope !== ""));
-  if (scopes.size === 0) throw new CommandError("--scope is empty", 2);
-  return [...scopes].join(" ");
+  const scopes = scopesIn(value);
+  if (scopes === undefined) throw new CommandError("--scope is empty", 2);
+  return scopes;
 }

@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type Callback,
-  finishAuthorization,
-  startAuthorization,
-} from "../../functions/core/authorization.ts";
-import { AUTHORIZED, STATE_TIME } from "../../functions/core/consent.ts";
-import { sha256 } from "../../functions/core/hash.ts";
+import { AUTHORIZED } from "../../functions/core/consent.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { SECOND } from "../../functions/core/time.ts";
+import {
+  type AskedConsent,
+  askForConsent,
+  consentState,
+  EXCHANGE,
+  finishPasted,
+} from "../actions/consent.ts";
 import type { Deployment } from "../deployment.ts";
 import { scopesOf } from "./add.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
-import { edit, findToken } from "./stored.ts";
+import { findToken } from "./stored.ts";
 import { iso, prospects, viewOf } from "./view.ts";
 
 interface Options {
@@ -26,8 +27,6 @@ interface Options {
 
 /** How often the store is asked whether the consent has come back. */
 const LOOK = SECOND / 2;
-/** Between a state's use and its tokens lie an exchange (8 s) and a write that may be repeated (10 s). */
-const EXCHANGE = 20 * SECOND;
 
 /** `authorize`: a person's consent, from the address to open to the tokens in the store. */
 export const authorize: Register = (program, context) => {
@@ -65,12 +64,8 @@ async function authorizeToken(
   context: Context,
 ): Promise<void> {
   const { terminal, runtime } = context;
-  const webexUrl = deployment.webexUrl();
-  const token = await withScopes(await findToken(name, store), scope, store);
-  const options = { webexUrl, pkce, newOrg: newOrg === true };
-  const url = await startAuthorization(token, options, { store, runtime });
-  const expires = runtime.now() + STATE_TIME;
-  const { redirectUri = "" } = token.document;
+  const asked = await askForConsent(name, { scope, newOrg, pkce }, store, deployment, runtime);
+  const { url, redirectUri, expires } = asked;
   if (json && !paste) return terminal.json({ name, url: url.href, redirectUri, expires: iso(expires) });
   terminal.say(`Open this address within 15 minutes, and allow what token "${name}" asks for:`);
   if (json) terminal.say(url.href);
@@ -81,7 +76,7 @@ async function authorizeToken(
   }
   if (!wait) return;
   terminal.say(hintFor(redirectUri, deployment));
-  await consented(name, sha256(url.searchParams.get("state") ?? ""), expires, store, context);
+  await consented(name, asked, store, context);
   tell(await findToken(name, store), json, context);
 }
 
@@ -89,19 +84,6 @@ function tell(token: StoredToken, json: boolean | undefined, { terminal, runtime
   const now = runtime.now() + token.ahead;
   if (json) terminal.json(viewOf(token, now));
   else terminal.print(`token "${token.name}" is authorized: ${prospects(token, now)}`);
-}
-
-async function withScopes(
-  token: StoredToken,
-  scope: string | undefined,
-  store: TokenStore,
-): Promise<StoredToken> {
-  if (scope !== undefined && scope !== token.document.scopes)
-    return edit(token.name, store, () => ({ scopes: scope }));
-  if (token.document.scopes !== undefined) return token;
-  throw new CommandError(
-    `token "${token.name}" has no scopes yet: give them once, such as --scope "cjp:config_read cjp:config_write"`,
-  );
 }
 
 function hintFor(redirectUri: string, { service, redirectUri: own }: Deployment): string {
@@ -114,8 +96,7 @@ function hintFor(redirectUri: string, { service, redirectUri: own }: Deployment)
 /** Resolves once the tokens are stored. Throws `CommandError` where the time is up, or nothing came of the consent. */
 async function consented(
   name: string,
-  state: string,
-  expires: number,
+  { id, expires }: AskedConsent,
   store: TokenStore,
   { runtime, signal }: Context,
 ): Promise<void> {
@@ -124,10 +105,10 @@ async function consented(
     await sleep(LOOK, undefined, { signal }).catch(() => {
       throw new CommandError("no longer waiting: the address stays good until its 15 minutes are over", 130);
     });
-    const { usedAt: used, result } = (await store.documents.read("authorizations", state))?.fields ?? {};
+    const { used, result } = await consentState(id, store);
     if (result === AUTHORIZED) return;
-    if (typeof result === "string") throw new CommandError(result);
-    if (used !== undefined) usedAt ??= runtime.now();
+    if (result !== undefined) throw new CommandError(result);
+    if (used) usedAt ??= runtime.now();
   }
   throw new CommandError(
     usedAt === undefined
@@ -145,35 +126,5 @@ async function finishByPaste(
 ): Promise<void> {
   const question = "the address at which the browser ended";
   const pasted = terminal.interactive ? await terminal.secret(question) : await terminal.piped(question);
-  const callback = callbackIn(pasted ?? "", name);
-  const state = await store.documents.read("authorizations", sha256(callback.state));
-  if (state !== undefined && state.fields.name !== name)
-    throw new CommandError(`this address belongs to token "${state.fields.name}", not to "${name}"`);
-  const { webexEndpoint } = await import("../../functions/adapters/webex.ts");
-  await finishAuthorization(callback, {
-    store,
-    endpoint: webexEndpoint(deployment.webexUrl()),
-    runtime,
-    log: () => {},
-    threshold: deployment.threshold,
-    plainStates: false,
-  });
-}
-
-/** What the redirect carries (RFC 6749 §4.1.2). */
-export function callbackIn(pasted: string, name: string): Callback {
-  const url = URL.parse(pasted);
-  if (url === null)
-    throw new CommandError("what was pasted is no address: copy all of the browser's address line");
-  const error = url.searchParams.get("error");
-  if (error !== null)
-    throw new CommandError(
-      `Webex was not allowed to authorize token "${name}" (${/^[\x20-\x7e]{1,60}/.exec(error)?.[0] ?? "for no reason that can be read"})`,
-    );
-  const code = url.searchParams.get("code");
-  const state = url.searchParams.get("state");
-  if (code && state) return { code, state };
-  throw new CommandError(
-    "the address holds no code and state: paste the one at which the browser ended after the consent",
-  );
+  await finishPasted(name, pasted ?? "", store, deployment, runtime);
 }

@@ -1,7 +1,7 @@
 import type { Changes } from "../../functions/core/document.ts";
 import { ownerOf } from "../../functions/core/grant.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
-import { lifeOf } from "../../functions/core/time.ts";
+import { FORGOTTEN, put, putTokens } from "../actions/import.ts";
 import type { Deployment } from "../deployment.ts";
 import { mayReplace } from "./add.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
@@ -9,7 +9,6 @@ import { parseInstant } from "./durations.ts";
 import { CommandError } from "./errors.ts";
 import { outcomeText, type Result, refreshNow, resultView } from "./refresh.ts";
 import { readSecrets, type Secrets, stdinHelp } from "./secrets.ts";
-import { create, edit, renewed } from "./stored.ts";
 import { prospects, viewOf } from "./view.ts";
 
 interface Options {
@@ -79,14 +78,6 @@ async function importStatic(name: string, options: Options, store: TokenStore, c
   else terminal.print(`token "${name}" is a fixed access token: ${prospects(token, now)}`);
 }
 
-/** What the tokens before had learned, and new ones have to learn anew. */
-const FORGOTTEN: Changes = {
-  refreshExpires: undefined,
-  lastRefresh: undefined,
-  lifetime: undefined,
-  scope: undefined,
-};
-
 async function importRefresh(
   name: string,
   options: Options,
@@ -104,30 +95,9 @@ async function importRefresh(
   if (clientId === undefined)
     throw new CommandError("a refresh token needs --client-id, the client id it belongs to");
   const { clientSecret, refreshToken, accessToken } = await neededSecrets(existing, terminal);
-  const token = await put(name, store, existing, (current) => ({
-    ...(clientSecret !== undefined && { clientSecret }),
-    refreshToken,
-    clientId,
-    orgId: undefined,
-    static: undefined,
-    refreshExpires: undefined,
-    authorizedAt: runtime.now() + (current?.ahead ?? 0),
-    ...accessChanges(accessToken, accessExpires, current, runtime.now()),
-    ...renewed(refreshToken, runtime.now() + (current?.ahead ?? 0)),
-  }));
+  const tokens = { clientId, clientSecret, refreshToken, accessToken, accessExpires };
+  const token = await putTokens(name, tokens, existing, store, runtime);
   tell(await refreshNow(token.name, store, deployment, context), options, context);
-}
-
-/** A live token that is held goes on serving until the refresh has worked, unless the new one is known to live. */
-function accessChanges(
-  accessToken: string | undefined,
-  accessExpires: number | undefined,
-  current: StoredToken | undefined,
-  now: number,
-): Changes {
-  const held = current !== undefined && lifeOf(current.document, now + current.ahead) > 0;
-  if (accessToken === undefined || (held && accessExpires === undefined)) return {};
-  return { ...FORGOTTEN, accessToken, accessExpires };
 }
 
 async function neededSecrets(
@@ -169,15 +139,6 @@ function tell(result: Result, { json }: Options, context: Context): void {
     `token "${token.name}" is stored, but not refreshed yet: ${text}; or run "${retry}"`,
   );
 }
-
-/** Creates the token, or changes the one that is there. */
-const put = (
-  name: string,
-  store: TokenStore,
-  existing: StoredToken | undefined,
-  changesFor: (current: StoredToken | undefined) => Changes,
-): Promise<StoredToken> =>
-  existing === undefined ? create(name, changesFor(undefined), store) : edit(name, store, changesFor);
 
 function expiryOf(text: string, now: number): number {
   const expires = parseInstant(text, now);

@@ -1,17 +1,15 @@
 import type { Command } from "commander";
 import { readSettings } from "../../functions/adapters/env.ts";
 import { isManaged } from "../../functions/adapters/secret.ts";
-import { sha256 } from "../../functions/core/hash.ts";
 import type { StoredToken } from "../../functions/core/store.ts";
+import { asSeen, giveOwn, hasOwn, OWN_WITHIN, takeOwn } from "../actions/own-passphrase.ts";
 import { addNewest, endOlder, sharedPassphrases } from "../shared-passphrases.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
-import { edit, findToken } from "./stored.ts";
+import { findToken } from "./stored.ts";
 
 /** Seconds after which every running service has read the shared passphrases again. */
 const SHARED_WITHIN = 60;
-/** Seconds for which lookup may answer from what it remembers of a token. */
-const OWN_WITHIN = 30;
 
 /** `passphrase`: what callers show: the one that all tokens share, or a token's own. */
 export const passphrase: Register = (program, context) => {
@@ -146,10 +144,7 @@ half a minute ("within" in JSON, in seconds).`,
             context,
           );
         const own = runtime.secret();
-        await edit(name, store, (current) => {
-          if (!replace) asSeen(current, seen);
-          return { passphraseHash: sha256(own) };
-        });
+        await giveOwn(name, own, store, (current) => replace || asSeen(current, seen));
         if (json) return terminal.json({ name, passphrase: own, replaced: hasOwn(seen), within: OWN_WITHIN });
         terminal.say(`The passphrase of token "${name}", which opens nothing else, within half a minute:`);
         terminal.print(own);
@@ -181,10 +176,7 @@ function clear(group: Command, context: Context): void {
               seen,
               context,
             );
-          await edit(name, store, (current) => {
-            if (!yes) asSeen(current, seen);
-            return { passphraseHash: undefined };
-          });
+          await takeOwn(name, store, (current) => yes || asSeen(current, seen));
         }
         if (json) terminal.json({ name, cleared, within: OWN_WITHIN });
         else
@@ -197,10 +189,6 @@ function clear(group: Command, context: Context): void {
     );
 }
 
-/** One that can't be read locks the token all the same. */
-const hasOwn = ({ document, mistyped }: StoredToken) =>
-  document.passphraseHash !== undefined || mistyped.includes("passphraseHash");
-
 /** Throws `CommandError` for no; `unasked` where nobody is there to ask. */
 async function agree(
   unasked: string,
@@ -210,11 +198,4 @@ async function agree(
 ): Promise<void> {
   if (!terminal.interactive) throw new CommandError(unasked);
   if (!(await terminal.confirm(question))) throw new CommandError(`token "${name}" was left as it is`);
-}
-
-/** Nobody agreed to end a passphrase that came after the question. Throws `CommandError`. */
-function asSeen(current: StoredToken, seen: StoredToken): void {
-  const hash = ({ snapshot }: StoredToken) => JSON.stringify(snapshot.fields.passphraseHash);
-  if (hash(current) !== hash(seen))
-    throw new CommandError(`the passphrase of token "${seen.name}" was changed meanwhile: look again`);
 }

@@ -84,7 +84,7 @@ export interface Result {
 export async function refreshNow(
   name: string,
   store: TokenStore,
-  deployment: Deployment,
+  deployment: Pick<Deployment, "webexUrl" | "threshold">,
   { runtime, signal }: Pick<Context, "runtime" | "signal">,
 ): Promise<Result> {
   const { webexEndpoint } = await import("../../functions/adapters/webex.ts");

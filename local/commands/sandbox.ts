@@ -1,15 +1,19 @@
 import type { Command } from "commander";
 import { fieldsOf } from "../../functions/core/document.ts";
+import {
+  breakSandbox,
+  mendSandbox,
+  revokeInSandbox,
+  type SandboxStatus,
+  sandboxStatus,
+} from "../actions/sandbox.ts";
 import { sandboxControl } from "../deployment.ts";
-import { FAULTS } from "../sandbox/faults.ts";
+import { FAULTS, type Fault } from "../sandbox/faults.ts";
 import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
 import { durationText, parseDuration } from "./durations.ts";
 import { CommandError } from "./errors.ts";
 import { findToken } from "./stored.ts";
 import { table } from "./table.ts";
-
-/** How long the sandbox may take for an order: it is on this machine, in ms. */
-const PATIENCE = 5000;
 
 /** `sandbox`: breaks and mends the sandbox that a running `npm start` has in place of Webex. */
 export const sandbox: Register = (program, context) => {
@@ -32,7 +36,7 @@ export const sandbox: Register = (program, context) => {
   for (const { fault, about } of FAULTS) faulty(group, fault, about, context);
 };
 
-function faulty(group: Command, fault: string, about: string, { terminal }: Context): void {
+function faulty(group: Command, fault: Fault, about: string, { terminal }: Context): void {
   group
     .command(fault)
     .argument("[duration]", "how long, such as 30s or 5m; without it, until well", secondsOf)
@@ -41,9 +45,7 @@ function faulty(group: Command, fault: string, about: string, { terminal }: Cont
     .addOption(jsonOption())
     .addHelpText("after", examples([`sandbox ${fault} 30s`, "for 30 seconds"], ["sandbox well", "ends it"]))
     .action(async (seconds: number | undefined, { times, json }: { times?: number; json?: boolean }) => {
-      // The oldest fault wins in the sandbox; a person means the newest.
-      await order("DELETE", "faults");
-      const answer = await order("PUT", "faults", { fault, seconds, times });
+      const answer = await breakSandbox(sandboxControl(), { fault, seconds, times });
       if (json) return terminal.json(answer);
       const until = seconds === undefined ? "" : ` for ${durationText(seconds * 1000)}`;
       const uses = times === undefined ? "" : `, ${times} times`;
@@ -58,7 +60,7 @@ function well(group: Command, { terminal }: Context): void {
     .addOption(jsonOption())
     .addHelpText("after", examples(["sandbox well", "the sandbox answers again"]))
     .action(async ({ json }: { json?: boolean }) => {
-      const answer = await order("DELETE", "faults");
+      const answer = await mendSandbox(sandboxControl());
       if (json) terminal.json(answer);
       else terminal.print("the sandbox is well: no fault is left");
     });
@@ -81,7 +83,7 @@ function revoke(group: Command, context: Context): void {
     )
     .action(async (name: string | undefined, { access, json }: { access?: boolean; json?: boolean }) => {
       const clientId = name === undefined ? undefined : await clientOf(name, context);
-      const answer = await order("POST", "revoke", { clientId, accessTokens: access === true });
+      const answer = await revokeInSandbox(sandboxControl(), clientId, access === true);
       if (json) terminal.json(answer);
       else terminal.print(revokedText(name, answer.revoked));
     });
@@ -110,7 +112,7 @@ function status(group: Command, { terminal }: Context): void {
       examples(["sandbox status", "for a person"], ["sandbox status --json", "for programs"]),
     )
     .action(async ({ json }: { json?: boolean }) => {
-      const answer = (await order("GET", "")) as unknown as Status;
+      const answer = await sandboxStatus(sandboxControl());
       if (json) return terminal.json(answer);
       terminal.print(answer.faults.map(faultText).join("\n") || "the sandbox is well");
       const counts = Object.entries(answer.counters).map(([grant, tally]) => [
@@ -121,31 +123,11 @@ function status(group: Command, { terminal }: Context): void {
     });
 }
 
-interface Status {
-  faults: { fault: string; remainingSeconds?: number; remainingTimes?: number }[];
-  counters: Record<string, Record<string, number>>;
-}
-
-function faultText({ fault, remainingSeconds, remainingTimes }: Status["faults"][number]): string {
+function faultText({ fault, remainingSeconds, remainingTimes }: SandboxStatus["faults"][number]): string {
   const about = FAULTS.find((known) => known.fault === fault)?.about ?? "";
   const time = remainingSeconds === undefined ? "" : ` for another ${durationText(remainingSeconds * 1000)}`;
   const times = remainingTimes === undefined ? "" : `, ${remainingTimes} more times`;
   return `"${fault}"${time}${times}: ${about}`;
-}
-
-/** One request of the sandbox's control interface. Throws `CommandError` with what the sandbox says of it. */
-async function order(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
-  const url = new URL(`/sandbox${path && `/${path}`}`, sandboxControl());
-  const response = await fetch(url, {
-    method,
-    signal: AbortSignal.timeout(PATIENCE),
-    ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
-  }).catch(() => {
-    throw new CommandError(`the sandbox does not answer at ${url.origin}: start it again with "npm start"`);
-  });
-  const answer = (await response.json()) as Record<string, unknown>;
-  if (response.ok) return answer;
-  throw new CommandError(`the sandbox refuses that: ${answer.message}`);
 }
 
 function secondsOf(text: string): number {

@@ -1,4 +1,5 @@
 import { fieldsOf } from "../../functions/core/document.ts";
+import { secretIn } from "../actions/settings.ts";
 import type { Terminal } from "../terminal.ts";
 import { CommandError } from "./errors.ts";
 
@@ -68,7 +69,7 @@ function parsed(text: string): unknown {
 }
 
 function checked(field: Field, value: string): string {
-  const secret = value.trim();
-  if (/^[\x21-\x7e]+$/.test(secret)) return secret;
+  const secret = secretIn(value);
+  if (secret !== undefined) return secret;
   throw new CommandError(`the ${WORDS[field]} holds a space, a line break or a letter that none can have`);
 }

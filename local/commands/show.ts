@@ -4,7 +4,7 @@ import { examples, jsonOption, type Register, tokenName, withTokens } from "./co
 import { durationText, fromNow } from "./durations.ts";
 import { findToken } from "./stored.ts";
 import { columns } from "./table.ts";
-import { iso, viewOf } from "./view.ts";
+import { detailsOf, iso, secretsOf, viewOf } from "./view.ts";
 
 /** `show`: everything about one token. */
 export const show: Register = (program, context) => {
@@ -26,36 +26,11 @@ export const show: Register = (program, context) => {
       withTokens(context, async (store) => {
         const token = await findToken(name, store);
         const now = context.runtime.now() + token.ahead;
-        if (json) context.terminal.json(details(token, now, reveal));
+        if (json) context.terminal.json({ ...detailsOf(token, now), ...(reveal && secretsOf(token)) });
         else context.terminal.print(await columns(lines(token, now, reveal)));
       }),
     );
 };
-
-/** For programs: the view, the other fields, and which secrets are held; the secrets themselves only to `reveal`. */
-function details(token: StoredToken, now: number, reveal: boolean) {
-  const { document } = token;
-  const { clientId, redirectUri, scope, scopes, lifetime, lastRefresh, lease } = document;
-  const { clientSecret, refreshToken, accessToken } = document;
-  const secrets = { clientSecret, refreshToken, accessToken };
-  const held = Object.entries(secrets).map(([field, value]) => [field, value !== undefined]);
-  return {
-    ...viewOf(token, now),
-    clientId: clientId ?? null,
-    redirectUri: redirectUri ?? null,
-    scope: scope ?? null,
-    scopes: scopes ?? null,
-    lifetime: lifetime ?? null,
-    lastRefresh: iso(lastRefresh),
-    leaseExpires: iso(lease?.expires),
-    static: document.static === true,
-    ownPassphrase: document.passphraseHash !== undefined,
-    mistyped: token.mistyped,
-    unopened: token.unopened,
-    holds: Object.fromEntries(held),
-    ...(reveal && secrets),
-  };
-}
 
 /** For a person: a line for each field that is there. */
 function lines(token: StoredToken, now: number, reveal: boolean): string[][] {

@@ -37,6 +37,33 @@ export function viewOf(token: StoredToken, now: number): TokenView {
   };
 }
 
+/** The view, the other fields, and which secrets are held; never one of them. */
+export function detailsOf(token: StoredToken, now: number) {
+  const { document } = token;
+  const { clientId, redirectUri, scope, scopes, lifetime, lastRefresh, lease } = document;
+  const held = Object.entries(secretsOf(token)).map(([field, value]) => [field, value !== undefined]);
+  return {
+    ...viewOf(token, now),
+    clientId: clientId ?? null,
+    redirectUri: redirectUri ?? null,
+    scope: scope ?? null,
+    scopes: scopes ?? null,
+    lifetime: lifetime ?? null,
+    lastRefresh: iso(lastRefresh),
+    leaseExpires: iso(lease?.expires),
+    static: document.static === true,
+    ownPassphrase: document.passphraseHash !== undefined,
+    mistyped: token.mistyped,
+    unopened: token.unopened,
+    holds: Object.fromEntries(held) as Record<keyof ReturnType<typeof secretsOf>, boolean>,
+  };
+}
+
+/** The secrets that a token holds, for those who asked for them in so many words. */
+export function secretsOf({ document: { clientSecret, refreshToken, accessToken } }: StoredToken) {
+  return { clientSecret, refreshToken, accessToken };
+}
+
 const failureView = ({ code, count, permanent, since }: Failure) => ({
   code,
   count,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseDocument, type RawFields } from "../../functions/core/document.ts";
 import { inputsOf, type StoredToken } from "../../functions/core/store.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
-import { callbackIn } from "../../local/commands/authorize.ts";
+import { callbackIn } from "../../local/actions/consent.ts";
 import { durationText, fromNow, parseDuration, parseInstant } from "../../local/commands/durations.ts";
 import { explain } from "../../local/commands/errors.ts";
 import { outcomeText } from "../../local/commands/refresh.ts";

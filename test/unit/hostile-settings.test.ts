@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Needed, readSettings, SettingsError } from "../../functions/adapters/env.ts";
 import { openPassphrases } from "../../functions/adapters/passphrases.ts";
-import { callbackIn } from "../../local/commands/authorize.ts";
+import { callbackIn } from "../../local/actions/consent.ts";
 import { CommandError } from "../../local/commands/errors.ts";
 import { parseSecrets } from "../../local/commands/secrets.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddText } from "./hostile-values.ts";

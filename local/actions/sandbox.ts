@@ -1,0 +1,59 @@
+import { CommandError } from "../commands/errors.ts";
+import type { Fault } from "../sandbox/faults.ts";
+
+/** How long the sandbox may take for an order: it is on this machine, in ms. */
+const PATIENCE = 5000;
+
+type Answer = Record<string, unknown>;
+
+/** What the sandbox says of itself. */
+export interface SandboxStatus {
+  faults: { fault: string; remainingSeconds?: number; remainingTimes?: number }[];
+  counters: Record<string, Record<string, number>>;
+}
+
+/** A fault to switch on. It ends after `seconds` or `times` requests, else when the sandbox is mended. */
+export interface FaultOrder {
+  fault: Fault;
+  seconds?: number | undefined;
+  times?: number | undefined;
+}
+
+// `control` is where the sandbox takes orders. Each throws `CommandError`.
+
+export const sandboxStatus = async (control: string): Promise<SandboxStatus> =>
+  (await order(control, "GET", "")) as unknown as SandboxStatus;
+
+/** The oldest fault wins in the sandbox; a person means the newest. */
+export async function breakSandbox(control: string, fault: FaultOrder): Promise<Answer> {
+  await mendSandbox(control);
+  return order(control, "PUT", "faults", fault);
+}
+
+export const mendSandbox = (control: string): Promise<Answer> => order(control, "DELETE", "faults");
+
+/** `clientId`: `undefined` revokes the tokens of all. */
+export const revokeInSandbox = (
+  control: string,
+  clientId: string | undefined,
+  accessTokens: boolean,
+): Promise<Answer> => order(control, "POST", "revoke", { clientId, accessTokens });
+
+/** Makes an integration of the sandbox, as a person does at Webex. */
+export const registerInSandbox = (control: string, client: object): Promise<Answer> =>
+  order(control, "POST", "clients", client);
+
+/** One request of the sandbox's control interface. */
+async function order(control: string, method: string, path: string, body?: object): Promise<Answer> {
+  const url = new URL(`/sandbox${path && `/${path}`}`, control);
+  const response = await fetch(url, {
+    method,
+    signal: AbortSignal.timeout(PATIENCE),
+    ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+  }).catch(() => {
+    throw new CommandError(`the sandbox does not answer at ${url.origin}: start it again with "npm start"`);
+  });
+  const answer = (await response.json()) as Answer;
+  if (response.ok) return answer;
+  throw new CommandError(`the sandbox refuses that: ${answer.message}`);
+}
