@@ -21,7 +21,6 @@ import { keysBeside, sealingHere } from "./sealing.ts";
 export interface Deployment {
   /** In words, for the person who has several. */
   where: string;
-  store: StoreSettings;
   /** The `npm start` that works on this very store. */
   service: RunningService | undefined;
   /** Where consent comes back to, unless an operator says otherwise. */
@@ -42,13 +41,17 @@ export interface Deployment {
   open(options: { create: boolean }): Promise<DocumentStore>;
 }
 
+interface FoundDeployment extends Deployment {
+  store: StoreSettings;
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * What the environment names (`STORE`, else `GOOGLE_CLOUD_PROJECT`), else the store of a running `npm start`, else the
  * sandbox's file; `live`: that of `npm start -- --live`. Throws `SettingsError`.
  */
-export function findDeployment(env: Environment, live: boolean): Deployment {
+export function findDeployment(env: Environment, live: boolean): FoundDeployment {
   const settings = readSettings(env, []);
   const services = (["live", "sandbox"] as const).flatMap((mode) => runningAt(placeFor(mode)) ?? []);
   const store = settings.store ?? storeHere(live);

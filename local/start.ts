@@ -12,9 +12,11 @@ import { metadataServer } from "../functions/adapters/metadata.ts";
 import { openTokens } from "../functions/adapters/open-tokens.ts";
 import { openPassphrases } from "../functions/adapters/passphrases.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
+import type { TokenStore } from "../functions/core/store.ts";
+import { type Console, startConsole } from "./console/server.ts";
 import { EXAMPLE, prepareExample } from "./example.ts";
 import { narrator } from "./narrate.ts";
-import { announce, type Place, placeFor, runningAt, withdraw } from "./place.ts";
+import { announce, type Place, placeFor, type RunningService, runningAt, withdraw } from "./place.ts";
 import { createSandbox, type Sandbox } from "./sandbox/server.ts";
 import { sealingHere } from "./sealing.ts";
 import { freer, startService } from "./service.ts";
@@ -31,7 +33,7 @@ const program = new Command("npm start --")
     `
 Examples:
   npm start                  the sandbox, on http://127.0.0.1:8080
-  PORT=9000 npm start        on another port; the sandbox takes the one after it
+  PORT=9000 npm start        on another port; the sandbox takes the one after it, the console the next
   npm start -- --live        Webex itself
 
 The variables are listed in docs/architecture.md.`,
@@ -69,7 +71,7 @@ async function start(live: boolean): Promise<void> {
   const sandboxUrl = sandbox && local(settings.port + 1);
   const file = settings.store?.kind === "sqlite" ? settings.store.file : "";
   const { sealing } = settings;
-  announce(place, {
+  const running: RunningService = {
     pid: process.pid,
     url,
     webexUrl,
@@ -77,14 +79,46 @@ async function start(live: boolean): Promise<void> {
     ...(sandboxUrl && { sandboxUrl }),
     ...(sealing !== "off" && { sealKeys: sealing.keys }),
     ...("file" in passphrase && { passphrase: resolve(passphrase.file) }),
-  });
+  };
+  announce(place, running);
+  const page = await openConsole(running, store, place, settings);
   onEnd(async () => {
     withdraw(place);
+    await page?.close();
     await service.close();
     await sandbox?.close();
     await store.documents.close();
   });
-  welcome(url, (await passphrases.live())[0] ?? "", place, settings);
+  welcome(url, (await passphrases.live())[0] ?? "", page, place, settings);
+}
+
+/** The operator's page, on a port of its own. `undefined`: nobody is there to open it. */
+async function openConsole(
+  running: RunningService,
+  store: TokenStore,
+  place: Place,
+  settings: Settings,
+): Promise<Console | undefined> {
+  // Anything but a terminal may be a journal, where the key to real tokens has no business.
+  if (place.mode === "live" && !process.stdout.isTTY) return undefined;
+  const where = running.store === "" ? "Firestore" : running.store;
+  return startConsole({
+    documents: store.documents,
+    open: async () => store,
+    deployment: () => ({
+      where: `${where}, where npm start runs (${place.mode})`,
+      service: running,
+      redirectUri: `${running.url}/callback`,
+      threshold: settings.threshold,
+      webexUrl: () => running.webexUrl,
+      requireSealing: () => {},
+    }),
+    runtime,
+    port: settings.port + 2,
+    anyPort: true,
+    metered: running.store === "" && settings.store?.kind === "firestore",
+    bug: (where) => log("bug", { where }),
+  });
 }
 
 /** Whom to blame where the passphrase is no good. */
@@ -152,7 +186,13 @@ function passphraseWords(passphrase: string, place: Place, settings: Settings) {
   return { shown: file === undefined ? "$TOKEN_PASSPHRASE" : `$(head -n 1 ${file})`, kept };
 }
 
-function welcome(url: string, passphrase: string, place: Place, settings: Settings): void {
+function welcome(
+  url: string,
+  passphrase: string,
+  page: Console | undefined,
+  place: Place,
+  settings: Settings,
+): void {
   const live = place.mode === "live";
   const { shown, kept } = passphraseWords(passphrase, place, settings);
   const name = live ? "NAME" : EXAMPLE;
@@ -161,6 +201,7 @@ function welcome(url: string, passphrase: string, place: Place, settings: Settin
     "",
     `  lookup      ${url}/?name=${name}`,
     `  passphrase  ${shown}  (${kept})`,
+    `  console     ${page === undefined ? "npm run console prints its address" : `${page.url}  (opens once)`}`,
     "",
     `  curl -H "x-token-passphrase: ${shown}" "${url}/?name=${name}"`,
     "",

@@ -1,0 +1,108 @@
+import type { State } from "../../../functions/core/state.ts";
+import { DAY, SECOND, UNCHANGED_CODE } from "../../../functions/core/time.ts";
+import { durationText, fromNow } from "../../commands/durations.ts";
+import type { Row } from "../row.ts";
+import type { Changes } from "../watch.ts";
+
+export const STATE_WORDS: Record<State, string> = {
+  "needs a person": "needs a person",
+  ended: "ended",
+  "not authorized": "not yet authorized",
+  retrying: "retrying",
+  refreshing: "refreshing",
+  working: "working",
+  static: "static",
+};
+
+/** What a state means for whoever looks at it: which sign and colour it has. */
+export const MOODS: Record<State, "good" | "busy" | "warn" | "bad"> = {
+  "needs a person": "bad",
+  ended: "bad",
+  "not authorized": "warn",
+  retrying: "warn",
+  refreshing: "busy",
+  working: "good",
+  static: "good",
+};
+
+/** How a token is, in words. */
+export function stateText({ state, failure, accessExpires }: Row, now: number): string {
+  if (state === "retrying" && failure !== undefined)
+    return `retrying since ${instantText(failure.since, now)}`;
+  if (state === "static" && accessExpires !== undefined)
+    return `static until ${instantText(accessExpires, now)}`;
+  return STATE_WORDS[state];
+}
+
+/** An instant as people write it: the time of day, and the date where it is another day's. */
+export function instantText(instant: number, now: number): string {
+  const date = new Date(instant);
+  const near = date.toDateString() === new Date(now).toDateString();
+  return near
+    ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+    : date.toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+}
+
+/** ms of life left; 0: none. */
+export function lifeLeft({ accessExpires }: Row, now: number): number {
+  const life = (accessExpires ?? 0) - now;
+  return life >= SECOND ? life : 0;
+}
+
+export const lifeText = (row: Row, now: number): string => {
+  const life = lifeLeft(row, now);
+  if (life > 0) return `${durationText(life)} left`;
+  return row.accessExpires === undefined ? "no token" : `ended ${fromNow(row.accessExpires, now)}`;
+};
+
+export function refreshText({ refreshes, refreshAt = 0 }: Row, now: number): string {
+  if (!refreshes) return "never";
+  return refreshAt <= now ? "due now" : fromNow(refreshAt, now);
+}
+
+/** The days that the refresh token has left. */
+export function runwayText({ refreshes, refreshExpires }: Row, now: number): string {
+  if (!refreshes) return "none";
+  if (refreshExpires === undefined) return "unknown";
+  const left = refreshExpires - now;
+  if (left <= 0) return "ended";
+  if (left < 2 * DAY) return durationText(left);
+  return `${Math.floor(left / DAY)} days`;
+}
+
+export function resultText({ failure, lastRefresh }: Row, now: number): string {
+  if (failure === undefined)
+    return lastRefresh === undefined ? "nothing yet" : `refreshed ${fromNow(lastRefresh, now)}`;
+  const times = failure.count > 1 ? `, ${failure.count} times` : "";
+  if (failure.code === UNCHANGED_CODE) return `the same token again${times}`;
+  return `failed (${failure.code}${times}), ${fromNow(failure.at, now)}`;
+}
+
+/** The bar in words. */
+export function barText(row: Row, now: number): string {
+  const { lifetime, threshold, refreshAt, accessExpires = 0 } = row;
+  if (lifeLeft(row, now) === 0) return "no life left";
+  const next =
+    refreshAt !== undefined && refreshAt > now
+      ? `, refreshed with ${durationText(accessExpires - refreshAt)} left`
+      : "";
+  return `${durationText(lifeLeft(row, now))} of ${durationText(lifetime)} left, threshold ${durationText(threshold)}${next}`;
+}
+
+/** A service on one machine sweeps every few seconds, one on Google Cloud every minute. */
+const SILENT = 5 * 60 * SECOND;
+
+/** How the last sweeps were. `well`: false where somebody should look. */
+export function sweepsText({ last, list }: Changes["sweeps"], now: number): { text: string; well: boolean } {
+  if (last === 0) return { text: "No sweep yet: does the service run?", well: false };
+  const silent = now - last > SILENT;
+  const refreshed = list.reduce((sum, sweep) => sum + sweep.refreshed, 0);
+  const failed = list.reduce((sum, sweep) => sum + sweep.failed, 0);
+  const ended = `Last sweep ${fromNow(Math.min(last, now), now)}${silent ? ": does the service run?" : "."}`;
+  const busy =
+    list.length === 0 ? "" : ` The last ${list.length} with work: ${refreshed} refreshed, ${failed} failed.`;
+  return { text: `${ended}${busy}`, well: !silent };
+}
+
+/** Names and codes come from outside: what can't be seen, or turns the text around it, is shown as U+FFFD. */
+export const visible = (text: string) => text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, "\ufffd");
