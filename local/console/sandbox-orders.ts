@@ -8,6 +8,7 @@ import {
 } from "../actions/sandbox.ts";
 import { CommandError } from "../commands/errors.ts";
 import { FAULTS } from "../sandbox/faults.ts";
+import { SCOPES } from "../scopes.ts";
 import type { Endpoints, Parts } from "./api.ts";
 import { inputOf } from "./input.ts";
 import { type Told, tokenIn } from "./token-orders.ts";
@@ -61,7 +62,9 @@ export const SANDBOX: Endpoints = {
     const clientSecret = input.secret("clientSecret", "Give a client secret.");
     const redirectUri = input.redirectUri();
     if (redirectUri === undefined) input.wrong("redirectUri", "Give the redirect URI.");
-    const scopes = (input.scopes() ?? "").split(" ");
+    // Whatever else is chosen later can be asked for, too.
+    const wanted = input.scopes()?.split(" ") ?? [];
+    const scopes = [...new Set([...SCOPES.map(({ scope }) => scope), ...wanted])];
     input.check();
     const client = {
       clientId,

@@ -141,8 +141,8 @@ function Integration({ added, onAdded }: { added: string | undefined; onAdded(na
     setForm((before) => ({ ...before, [field]: value }));
   const practise = async () => {
     const made = { clientId: `practice-${randomText(6)}`, clientSecret: randomText(32) };
-    const scopes = form.scopes || DEFAULT_SCOPES;
-    if (await practised.send({ ...made, redirectUri, scopes })) setForm({ ...form, ...made, scopes });
+    const { scopes } = form;
+    if (await practised.send({ ...made, redirectUri, scopes })) setForm((before) => ({ ...before, ...made }));
   };
   const send = async () => {
     const name = form.name.trim();
@@ -155,10 +155,7 @@ function Integration({ added, onAdded }: { added: string | undefined; onAdded(na
       <Step title="Create it at Webex" ready done={added !== undefined}>
         {about?.sandbox ? (
           <>
-            <p>
-              The sandbox stands in for Webex here. Choose the scopes below first if others are wanted, then
-              let it make an integration to practise with:
-            </p>
+            <p>The sandbox stands in for Webex here: let it make an integration to practise with.</p>
             <button type="button" onClick={practise} disabled={added !== undefined}>
               Make a practice integration
             </button>
