@@ -90,9 +90,10 @@ function remember(consent: Waiting, secret: string): string {
   return id;
 }
 
-async function progressOf(consent: Waiting, { runtime, open }: Parts): Promise<Progress> {
+async function progressOf(consent: Waiting, { runtime, open, watch }: Parts): Promise<Progress> {
   const store = await open();
   const { used, result } = await consentState(consent.id, store);
+  if (result !== undefined) watch.stir();
   if (result === AUTHORIZED) {
     const token = await findToken(consent.name, store);
     const text = `Token "${consent.name}" is authorized: ${prospects(token, runtime.now() + token.ahead)}.`;
@@ -110,11 +111,10 @@ async function progressOf(consent: Waiting, { runtime, open }: Parts): Promise<P
     : { state: "waiting", text: "Waiting for the consent." };
 }
 
-/** Sentences that name what is typed after a command name what is ticked here. */
-function forThePage(sentence: string): string {
-  const said = sentence.replace(
-    "authorize it with --new-org",
-    'tick "another organization" and authorize it again',
-  );
+/** The callback's sentences name what is typed after a command; of a refusal at Webex there is but its code. */
+function forThePage(result: string): string {
+  if (!result.includes(" "))
+    return `It was not allowed at Webex (${result}): begin again, and press Allow there.`;
+  const said = result.replace("authorize it with --new-org", 'tick "another organization" and begin again');
   return `${said.charAt(0).toUpperCase()}${said.slice(1)}.`;
 }

@@ -51,12 +51,13 @@ export function makeWatch({ documents, runtime, threshold, metered }: WatchOptio
   let ahead = 0;
   let sweeps: Changes["sweeps"] = { last: 0, list: [] };
   let looking: Promise<void> | undefined;
+  let stirred = 0;
 
   /** On Firestore a look costs a read a token: many tokens are looked at less often. */
   const pause = () => (metered ? Math.max(5 * SECOND, known.size * 10) : Math.max(SECOND, known.size / 5));
 
   const look = async () => {
-    const started = runtime.now();
+    const before = stirred;
     const next = revision + 1;
     const seen = new Set<string>();
     for await (const page of store.pages(PAGE))
@@ -74,16 +75,19 @@ export function makeWatch({ documents, runtime, threshold, metered }: WatchOptio
         gone.set(name, next);
       }
     const { last, sweeps: list } = await readSweeps(documents);
-    [sweeps, revision, looked] = [{ last, list }, next, started];
+    [sweeps, revision] = [{ last, list }, next];
+    // What was written meanwhile may have been passed over.
+    if (before === stirred) looked = runtime.now();
   };
 
   return {
     async changes(since) {
-      if (runtime.now() - looked >= pause())
+      for (let turn = 0; turn < 2 && runtime.now() - looked >= pause(); turn++) {
         looking ??= look().finally(() => {
           looking = undefined;
         });
-      await looking;
+        await looking;
+      }
       const [from, number] = since?.split(".") ?? [];
       const whole = from !== epoch;
       const after = whole ? -1 : Number(number);
@@ -93,6 +97,7 @@ export function makeWatch({ documents, runtime, threshold, metered }: WatchOptio
       return { mark: `${epoch}.${revision}`, whole, rows, gone: removed, now, sweeps, again: pause() };
     },
     stir() {
+      stirred++;
       looked = Number.NEGATIVE_INFINITY;
     },
   };
