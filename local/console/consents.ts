@@ -111,10 +111,10 @@ async function progressOf(consent: Waiting, { runtime, open, watch }: Parts): Pr
     : { state: "waiting", text: "Waiting for the consent." };
 }
 
-/** The callback's sentences name what is typed after a command; of a refusal at Webex there is but its code. */
+/** The callback's sentences name what is typed after a command; of a refusal at Webex there is its code. */
 function forThePage(result: string): string {
-  if (!result.includes(" "))
-    return `It was not allowed at Webex (${result}): begin again, and press Allow there.`;
+  if (/^\w+(: |$)/.test(result))
+    return `It was not allowed at Webex (${result}). Begin again, and press Allow there.`;
   const said = result.replace("authorize it with --new-org", 'tick "another organization" and begin again');
   return `${said.charAt(0).toUpperCase()}${said.slice(1)}.`;
 }

@@ -233,7 +233,7 @@ describe("a consent", () => {
     await fetch(`${shop.url}/callback?error=access_denied&state=${state}`);
     expect(await result(opened.consent)).toMatchObject({
       state: "failed",
-      text: expect.stringMatching(/not allowed.*access_denied.*begin again/),
+      text: expect.stringMatching(/not allowed.*access_denied.*Begin again/),
     });
   });
 

@@ -1,0 +1,135 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hasBrowser, startBrowser } from "../support/browser.ts";
+import { openShop, PASSPHRASE, type Shop } from "../support/console.ts";
+import { stopAll } from "../support/processes.ts";
+import { clipboard, consentIn, expectAccessible, openPage } from "./pages.ts";
+
+/** The guided set-up in a real browser, against the whole service and the strict sandbox. */
+
+describe.skipIf(!hasBrowser())("the guided set-up", () => {
+  let browser: Browser;
+  const shops: Shop[] = [];
+  beforeAll(async () => {
+    browser = await startBrowser();
+  });
+  afterAll(async () => {
+    await browser.close();
+    for (const shop of shops) await shop.close();
+    await stopAll();
+  });
+  const newShop = async () => {
+    const shop = await openShop({ service: true });
+    shops.push(shop);
+    return shop;
+  };
+
+  test("leads from an empty store to a curl line that answers with a token that works", async () => {
+    const shop = await newShop();
+    const { page, complaints, close } = await openPage(browser, shop);
+    await expect.poll(() => page.locator("h1").innerText()).toBe("No tokens yet");
+    await expectAccessible(page);
+    await page.getByRole("link", { name: "Set up the first token" }).click();
+    await expectAccessible(page);
+
+    await page.getByRole("button", { name: "Copy Redirect URI" }).click();
+    await expect.poll(() => clipboard(page)).toBe(`${shop.url}/callback`);
+
+    await page.getByRole("button", { name: "Make a practice integration" }).click();
+    await page.getByText("The sandbox has a made-up integration").waitFor();
+    await page.getByLabel("Name of the token").fill("sales & more");
+    await page.getByLabel("cjp:user").check();
+    await page.getByRole("button", { name: "Save" }).click();
+
+    const said = await consentIn(page, () =>
+      page.getByRole("button", { name: "Authorize with Webex" }).click(),
+    );
+    expect(said).toContain("Authorized");
+    await page.getByText(/is authorized: it lives 29m/).waitFor();
+    await expectAccessible(page);
+    expect((await shop.store.read("sales & more"))?.document.scope).toBe(
+      "cjp:config_read cjp:config_write cjp:user",
+    );
+
+    await page.getByRole("button", { name: "Copy Command" }).click();
+    await expect.poll(() => clipboard(page)).toMatch(/^curl /);
+    const { stdout } = await promisify(execFile)("sh", ["-c", await clipboard(page)]);
+    const { status, token } = JSON.parse(stdout);
+    expect(status).toBe("200");
+    expect(shop.sandbox.authority.holder(token)?.live).toBe(true);
+
+    const seen = await page.content();
+    expect(seen).not.toContain(PASSPHRASE);
+    expect(seen).not.toContain(token);
+    await page.getByRole("link", { name: "Tokens", exact: true }).click();
+    await page.getByRole("rowheader", { name: "sales & more" }).waitFor();
+    expect(await page.getByRole("row", { name: "sales & more" }).innerText()).toMatch(/working[\s\S]*left/);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  test("has a snippet for each caller, each with a button that copies it", async () => {
+    const shop = await newShop();
+    await shop.put("sales", { clientId: "C", redirectUri: "http://127.0.0.1/callback" });
+    const { page, close } = await openPage(browser, shop);
+    await page.getByRole("link", { name: "sales" }).click();
+    for (const title of ["Flow Designer", "Webex Connect: HTTP Request", "Webex Connect: custom node", "JDS"])
+      await page.getByText(title, { exact: true }).click();
+    for (const wanted of [
+      "x-token-passphrase = {{passphrase}}",
+      "$.token",
+      "HTTP Status equals 200",
+      "$JDS_URL",
+    ])
+      await page.getByText(wanted).first().waitFor();
+    const pieces = await page.locator("figure").all();
+    expect(pieces.length).toBeGreaterThan(8);
+    for (const piece of pieces) {
+      const text = await piece.locator("pre").innerText();
+      await piece.getByRole("button").click();
+      await expect.poll(() => clipboard(page)).toBe(text.trim());
+    }
+    await expectAccessible(page);
+    await close();
+  });
+
+  test("says next to each field what is wrong with it, and puts the cursor there", async () => {
+    const { page, complaints, close } = await openPage(browser, await newShop());
+    await page.getByRole("link", { name: "Set up the first token" }).click();
+    // From here on with the keyboard alone.
+    const name = page.getByLabel("Name of the token");
+    await name.focus();
+    await page.keyboard.type("a/b");
+    await page.keyboard.press("Enter");
+    await page.getByText('No token can have this name: the name contains "/".').waitFor();
+    await expect.poll(() => page.evaluate("document.activeElement?.value")).toBe("a/b");
+    expect(await name.getAttribute("aria-invalid")).toBe("true");
+    const described = (await name.getAttribute("aria-describedby")) ?? "";
+    expect(await page.locator(`#${described.split(" ").at(-1)}`).innerText()).toContain("No token can have");
+    await page.getByText("Paste the client id that Webex shows.").waitFor();
+    await page.getByText("Paste the client secret that Webex showed once.").waitFor();
+    await expectAccessible(page);
+    // The browser itself logs an answer of 422.
+    expect(complaints.filter((line) => !line.includes("422"))).toEqual([]);
+    await close();
+  });
+
+  test("takes the tokens of a Service App, with nobody to consent", async () => {
+    const shop = await newShop();
+    const client = shop.client({ redirectUris: [] });
+    const { page, close } = await openPage(browser, shop);
+    await page.getByRole("link", { name: "Set up the first token" }).click();
+    await page.getByLabel("Service App").check();
+    await page.getByLabel("Name of the token").fill("robot");
+    await page.getByLabel("Client id").fill(client.clientId);
+    await page.getByLabel("Client secret").fill(client.clientSecret);
+    await page.getByLabel("Refresh token").fill(shop.sandbox.authority.issue(client.clientId).refresh_token);
+    await page.getByRole("button", { name: "Save and refresh" }).click();
+    await page.getByText(/Imported: Token "robot" is refreshed/).waitFor();
+    await page.getByRole("button", { name: "Copy Command" }).waitFor();
+    expect(await page.locator("input[type=password]").count()).toBe(0);
+    await close();
+  });
+});
