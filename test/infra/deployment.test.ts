@@ -130,10 +130,10 @@ describe("watching", () => {
     expect(conditions[0].conditionMatchedLog.filter).toContain(
       'resource.labels.service_name=("sample-lookup" OR "sample-refresher" OR "sample-setup")',
     );
-    expect(one("tokens-watching-sweeps").inputs.filter).toContain(
+    expect(one("tokens-watching-measured-sweeps").inputs.filter).toContain(
       'resource.labels.service_name="sample-refresher"',
     );
-    expect(one("tokens-watching-reads").inputs.filter).toContain(
+    expect(one("tokens-watching-measured-reads").inputs.filter).toContain(
       'resource.labels.service_name="sample-lookup"',
     );
   });
@@ -157,7 +157,7 @@ describe("watching", () => {
   });
 
   test("asks for /health from outside, every minute", () => {
-    expect(one("tokens-watching-health").inputs).toMatchObject({
+    expect(one("tokens-watching-health-check").inputs).toMatchObject({
       period: "60s",
       httpCheck: { path: "/health", useSsl: true, validateSsl: true },
       monitoredResource: { labels: { host: "sample-lookup-abc123-ew.a.run.app" } },

@@ -115,7 +115,7 @@ describe("a policy finds what breaks it:", () => {
     [
       "a metric is not there",
       "alertsThatGoogleTakes",
-      () => resources.filter(({ name }) => name !== "tokens-watching-overdue"),
+      () => resources.filter(({ name }) => name !== "tokens-watching-measured-overdue"),
     ],
     [
       "a condition makes no number",
@@ -135,7 +135,7 @@ describe("a policy finds what breaks it:", () => {
     [
       "a dashboard draws what is not there",
       "dashboardsThatGoogleTakes",
-      () => resources.filter(({ name }) => name !== "tokens-watching-asks"),
+      () => resources.filter(({ name }) => name !== "tokens-watching-measured-asks"),
     ],
   ];
 
