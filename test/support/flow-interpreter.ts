@@ -214,6 +214,7 @@ class Runner {
 
   #read(activity: ExportedActivity, from: Value, unread: Unknowns["unread"]): void {
     for (const { outputVariable, jsonPathExp } of outputsOf(activity)) {
+      if (!this.#types.has(outputVariable)) throw new FlowMistake(`there is no variable "${outputVariable}"`);
       const found = atPath(from, jsonPathExp);
       try {
         if (found === undefined) throw new Failure(`nothing is at ${jsonPathExp}`);

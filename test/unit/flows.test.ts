@@ -250,3 +250,20 @@ test("the flow gives and takes what the subflows have", () => {
     calls.map(() => flowOf("get-token.subflow.json")?.name),
   );
 });
+
+test("the documentation names each file, status and end", () => {
+  const documentation = readFileSync(path.join(FOLDER, "../flow-designer.md"), "utf8");
+  const subflow = flows.find(([file]) => file === "get-token.subflow.json")?.[1];
+  const activities = Object.values(subflow?.process.activities ?? {});
+  const cases = activities.flatMap(({ properties }) => (properties.menuLinks_input ?? []) as string[]);
+  const told = activities.flatMap(({ properties }) =>
+    properties.expr === undefined ? [] : [String(properties.expr)],
+  );
+  const initial = subflow?.variables.find(({ name }) => name === "status")?.value ?? "absent";
+  const statuses = [...cases, ...told.filter((text) => !text.includes("{{")), initial];
+  expect(statuses.length).toBeGreaterThan(10);
+  const wanted = [...FILES, ...statuses, ...(subflow?.variables.map(({ name }) => name) ?? [])];
+  expect(wanted.filter((word) => !documentation.includes(`\`${word}\``))).toEqual([]);
+  const ends = activities.filter(isEnd).map(({ name }) => name);
+  expect(ends.filter((end) => !documentation.includes(`| ${end} |`))).toEqual([]);
+});
