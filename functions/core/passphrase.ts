@@ -35,6 +35,9 @@ export interface Caller {
   hash: string;
 }
 
+/** RFC 9110 §15.5.2: some clients send Basic credentials only when they are told that these are taken. */
+const CHALLENGE = { "www-authenticate": 'Basic realm="token service"' };
+
 /** The passphrase of a request: the header of old, or the password of Basic credentials, as connectors hold them. */
 export function identify(request: Request, live: readonly string[]): Caller {
   const given = request.headers["x-token-passphrase"]?.trim() || basicPassword(request.headers.authorization);
@@ -42,6 +45,7 @@ export function identify(request: Request, live: readonly string[]): Caller {
     throw new Problem(
       "no_passphrase",
       'no passphrase: send it as the header "x-token-passphrase", or as the password of Basic credentials',
+      CHALLENGE,
     );
   const hash = sha256(given);
   // Every one is compared, so that the time taken does not tell which was close.
@@ -52,7 +56,7 @@ export function identify(request: Request, live: readonly string[]): Caller {
 /** Throws unless this caller may read a token whose own passphrase hashes to `own` (`undefined`: it has none). */
 export function admit(caller: Caller, own: string | undefined): void {
   const welcome = own === undefined ? caller.shared : sameHash(own.toLowerCase(), caller.hash);
-  if (!welcome) throw new Problem("wrong_passphrase", "the passphrase does not open this token");
+  if (!welcome) throw new Problem("wrong_passphrase", "the passphrase does not open this token", CHALLENGE);
 }
 
 /** Compares two sha256 hex values in constant time. */
