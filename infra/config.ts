@@ -1,5 +1,5 @@
 import type { Input } from "@pulumi/pulumi";
-import { nearest } from "../local/commands/stored.ts";
+import { nearest } from "../functions/core/nearest.ts";
 import { ArgsError, problemsOf, type TokenServiceArgs } from "./args.ts";
 
 type Kind = "text" | "secret" | "number" | "flag" | "texts" | "secrets" | Kinds;

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { runtime } from "../functions/adapters/runtime.ts";
 import { MINUTE } from "../functions/core/time.ts";
 import { parseDuration } from "./commands/durations.ts";
-import { schedulerOf } from "./deploy/jobs.ts";
 import { buildFunctions, runProgram, say } from "./deploy/main.ts";
 import { readOutputs } from "./deploy/outputs.ts";
 import { preflight } from "./deploy/preflight.ts";
@@ -51,8 +50,9 @@ async function deploy(more: string[], { stack: named, yes, wait }: Options): Pro
   process.exitCode = code;
   if (code !== 0) return;
   const outputs = await readOutputs(cli, stack.name);
-  const scheduler = schedulerOf(identity, process.env);
-  console.log(await tryOut(outputs, { scheduler, now: Date.now, sleep, say, wait }));
+  // The library takes long to load, and what came before can take minutes, or fail.
+  const { schedulerJobs } = await import("./scheduler-jobs.ts");
+  console.log(await tryOut(outputs, { jobs: schedulerJobs(outputs, identity), runtime, say, wait }));
 }
 
 function duration(text: string): number {

@@ -1,4 +1,5 @@
 import { CloudSchedulerClient, type protos } from "@google-cloud/scheduler";
+import type { AuthClient } from "google-auth-library";
 import { asNumber } from "../functions/core/document.ts";
 import { SECOND } from "../functions/core/time.ts";
 import { CommandError } from "./commands/errors.ts";
@@ -54,10 +55,9 @@ const DEADLINE = 180 * SECOND;
 const DENIED =
   'the role "Cloud Scheduler Admin" lets you, or the role that the deployment gives its "operators"';
 
-export function schedulerJobs(
-  { project, region }: Where,
-  client: CloudSchedulerClient = new CloudSchedulerClient(),
-): SchedulerJobs {
+/** `identity`: whoever asks; else the application default credentials say it. */
+export function schedulerJobs({ project, region }: Where, identity?: AuthClient): SchedulerJobs {
+  const client = new CloudSchedulerClient(identity && { authClient: identity });
   const asked = { api: "Cloud Scheduler", service: "cloudscheduler.googleapis.com", project };
   const blocked = (error: unknown) => obstacle(error, asked, DENIED);
   const gone = ({ id }: ScheduledJob) =>

@@ -51,7 +51,8 @@ export function ofOneService(
 export function theJob(kind: Kind, jobs: ScheduledJob[]): ScheduledJob {
   const job = jobs.find((each) => each.kind === kind);
   if (job !== undefined) return job;
+  const others = jobs.map(({ id }) => `"${id}"`).join(" and ");
   throw new CommandError(
-    `there is no job for the ${kind}, only ${jobs.map(({ id }) => `"${id}"`).join(" and ")}: deploy the service again, which makes it`,
+    `there is no job for the ${kind}${others && `, only ${others}`}: npm run deploy -- -- --refresh makes it`,
   );
 }

@@ -1,22 +1,14 @@
-import { once } from "node:events";
 import { styleText } from "node:util";
 import { Argument, type Command, Option } from "commander";
-import { SECOND } from "../../functions/core/time.ts";
+import { attempted, longest } from "../attempt.ts";
 import type { Kind, ScheduledJob, SchedulerJobs, Where } from "../scheduler-jobs.ts";
 import { ofOneService, theJob, whereOf } from "../service-jobs.ts";
 import { type Context, examples, jsonOption, type Register } from "./context.ts";
-import { durationText, fromNow } from "./durations.ts";
+import { fromNow } from "./durations.ts";
 import { CommandError } from "./errors.ts";
-import { cantRun, failureText, resultText, STOPS, stillText } from "./schedule-words.ts";
+import { cantRun, failureText, resultText, STOPS, stillText, unknownText } from "./schedule-words.ts";
 import { table } from "./table.ts";
 import { iso } from "./view.ts";
-
-/** How often Cloud Scheduler is asked what became of a run. */
-const LOOK = SECOND;
-/** How often a person who waits is told so. */
-const REMIND = 15 * SECOND;
-/** What Cloud Scheduler may take beside the attempt itself. */
-const SLACK = 30 * SECOND;
 
 interface Options {
   project?: string;
@@ -86,7 +78,8 @@ is "npm run tokens -- refresh NAME". The census counts all tokens and takes up t
       examples(["schedule run", "a sweep"], ["schedule run census", "what else runs at night"]),
     )
     .action(async (kind: Kind, options: Options & { wait: boolean }) => {
-      const { terminal } = context;
+      const { terminal, runtime, signal } = context;
+      const { say } = terminal;
       const { api, jobs } = await find(options, context);
       const before = theJob(kind, jobs);
       if (!(await api.run(before))) throw new CommandError(cantRun(before));
@@ -94,7 +87,10 @@ is "npm run tokens -- refresh NAME". The census counts all tokens and takes up t
         if (options.json) return terminal.json({ started: true, ...jobView(before) });
         return terminal.print(`the ${kind} is started: npm run tokens -- schedule status tells how it went`);
       }
-      const after = await attempted(before, api, context);
+      say(`Waiting for the ${kind}; Ctrl-C ends the waiting, not the ${kind}.`);
+      const patience = longest(before);
+      const after = await attempted(before, api, { runtime, say, signal }, patience);
+      if (after === undefined) throw new CommandError(unknownText(before, patience));
       if (options.json) terminal.json({ started: true, ...jobView(after) });
       if (after.result !== 0) throw new CommandError(failureText(after));
       if (!options.json) terminal.print(`the ${kind} ran, and the refresher answered that all is well`);
@@ -202,39 +198,6 @@ async function change(
   if (now.state === wanted) return { job: now, changed };
   throw new CommandError(stillText(job.kind, now.state));
 }
-
-/** Resolves once an attempt that began after `before` has ended. Throws `CommandError` where that takes too long. */
-async function attempted(
-  before: ScheduledJob,
-  api: SchedulerJobs,
-  { terminal, runtime, signal }: Context,
-): Promise<ScheduledJob> {
-  const { kind, deadline } = before;
-  const begun = runtime.now();
-  const stopped = ended(signal);
-  terminal.say(`Waiting for the ${kind}; Ctrl-C ends the waiting, not the ${kind}.`);
-  for (let reminded = begun; runtime.now() < begun + deadline + SLACK; ) {
-    const job = await api.read(before);
-    if ((job.attemptedAt ?? 0) > (before.attemptedAt ?? 0) && job.result !== undefined) return job;
-    if (runtime.now() - reminded >= REMIND) {
-      reminded = runtime.now();
-      terminal.say(`${durationText(reminded - begun)}: nothing is known of it yet`);
-    }
-    await Promise.race([runtime.sleep(LOOK), stopped]);
-    if (signal.aborted)
-      throw new CommandError(
-        `no longer waiting: the ${kind} goes on, and npm run tokens -- schedule status tells how it went`,
-        130,
-      );
-  }
-  const paused = before.state === "enabled" ? "" : `; the job is ${before.state}, which may be why`;
-  throw new CommandError(
-    `the ${kind} was started, but ${durationText(deadline + SLACK)} later nothing is known of it${paused}: npm run tokens -- schedule status tells once it has ended`,
-  );
-}
-
-const ended = (signal: AbortSignal): Promise<unknown> =>
-  signal.aborted ? Promise.resolve() : once(signal, "abort");
 
 /** A run that is due is not told as one that is past. */
 const soon = (instant: number, now: number) => (instant <= now ? "now" : fromNow(instant, now));

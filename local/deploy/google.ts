@@ -1,28 +1,27 @@
-import { GoogleAuth, UserRefreshClient } from "google-auth-library";
+import { type AuthClient, GoogleAuth, OAuth2Client, UserRefreshClient } from "google-auth-library";
 import { CommandError } from "../commands/errors.ts";
 
 const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
 const LOGIN = "gcloud auth application-default login";
 
-/** The headers that a request to Google needs; a new token where the old one has ended. Throws `CommandError`. */
-export type Identity = () => Promise<Record<string, string>>;
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Who deploys: found where Pulumi's provider looks, too. `project` pays for what a person asks, where it is known. */
-export function googleIdentity(project: string | undefined, env: Environment): Identity {
-  const token = env.GOOGLE_OAUTH_ACCESS_TOKEN;
-  if (token) return async () => ({ authorization: `Bearer ${token}` });
+/**
+ * Who deploys: found where Pulumi's provider looks, too, and tried. `project` pays for what a person asks, where it is
+ * known. Throws `CommandError`.
+ */
+export async function googleIdentity(project: string | undefined, env: Environment): Promise<AuthClient> {
+  const access_token = env.GOOGLE_OAUTH_ACCESS_TOKEN;
+  if (access_token) return new OAuth2Client({ credentials: { access_token } });
   const auth = new GoogleAuth({ scopes: [SCOPE], ...credentialsIn(env.GOOGLE_CREDENTIALS) });
-  return async () => {
-    try {
-      const client = await auth.getClient();
-      if (client instanceof UserRefreshClient && project) client.quotaProjectId ??= project;
-      return Object.fromEntries(await client.getRequestHeaders());
-    } catch (error) {
-      throw new CommandError(sentenceOf(error));
-    }
-  };
+  try {
+    const client = await auth.getClient();
+    if (client instanceof UserRefreshClient && project) client.quotaProjectId ??= project;
+    await client.getRequestHeaders();
+    return client;
+  } catch (error) {
+    throw new CommandError(sentenceOf(error));
+  }
 }
 
 /** The provider takes the key itself, or its file. */

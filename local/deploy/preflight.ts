@@ -1,13 +1,15 @@
+import type { AuthClient } from "google-auth-library";
 import { CommandError } from "../commands/errors.ts";
 import { type Cli, openCli } from "./cli.ts";
-import { googleIdentity, type Identity } from "./google.ts";
+import { googleIdentity } from "./google.ts";
 import { checkOwn, checkStack, findStack, INFRA, type Stack } from "./stack.ts";
 
 /** All that a deployment needs, found to be there. */
 export interface Ready {
   stack: Stack;
   cli: Cli;
-  identity: Identity;
+  /** Who deploys. */
+  identity: AuthClient;
 }
 
 /**
@@ -19,8 +21,7 @@ export async function preflight(named: string | undefined): Promise<Ready> {
   checkStack(stack);
   checkOwn(stack);
   const cli = await openCli();
-  const identity = googleIdentity(stack.values["gcp:project"], process.env);
-  await identity();
+  const identity = await googleIdentity(stack.values["gcp:project"], process.env);
   // A state that is kept in a bucket is reached with Google's credentials: they come first.
   await pulumi(cli, ["whoami"], LOGGED_OUT, 'nobody is logged in to Pulumi: run "npx pulumi login"');
   await pulumi(

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseDocument, type RawFields } from "../../functions/core/document.ts";
+import { nearest } from "../../functions/core/nearest.ts";
 import { inputsOf, type StoredToken } from "../../functions/core/store.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { callbackIn } from "../../local/actions/consent.ts";
@@ -7,7 +8,7 @@ import { durationText, fromNow, parseDuration, parseInstant } from "../../local/
 import { explain } from "../../local/commands/errors.ts";
 import { outcomeText } from "../../local/commands/refresh.ts";
 import { parseSecrets } from "../../local/commands/secrets.ts";
-import { nearest, renewed } from "../../local/commands/stored.ts";
+import { renewed } from "../../local/commands/stored.ts";
 import { viewOf } from "../../local/commands/view.ts";
 import { firestoreObstacle } from "../../local/deployment.ts";
 
