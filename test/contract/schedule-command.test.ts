@@ -141,7 +141,7 @@ describe("status", () => {
     google.job(CENSUS).state = "DISABLED";
     expect((await tokens("status")).said[0]).toContain("disabled by Google");
     google.job(CENSUS).state = "UPDATE_FAILED";
-    expect((await tokens("status")).said[0]).toContain("pulumi up");
+    expect((await tokens("status")).said[0]).toContain("npm run deploy -- -- --refresh");
   });
 
   test("takes project and region from the environment, too", async () => {

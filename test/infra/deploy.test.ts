@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { endAll } from "../e2e/child.ts";
 import { ageingDocument, deploy, newClient, PASSPHRASE, sqlitePlace, startWebex } from "../e2e/deployed.ts";
+import { callAddress, startCloudScheduler } from "../support/cloud-scheduler.ts";
+import { clientsAt } from "../support/google-clients.ts";
 import { stopAll } from "../support/processes.ts";
 import { type Checkout, checkout, IDENTITY, LOGGED_IN, offline, outcomeOf, STACK } from "./checkout.ts";
-import { startScheduler } from "./scheduler.ts";
 
 /** `npm run preview` and `npm run deploy` as processes, in a checkout of their own, with a stand-in for Pulumi's CLI. */
 
@@ -59,10 +60,11 @@ describe("with all that is needed", () => {
     const refresher = await service.refresher();
     const lookup = await service.lookup(refresher.url, { TOKEN_PASSPHRASE: PASSPHRASE });
     const jobs = "projects/made-up-project/locations/europe-west1/jobs";
-    const scheduler = await startScheduler({
-      [`${jobs}/the-sweep`]: { target: `${refresher.url}/` },
-      [`${jobs}/the-census`]: { target: `${refresher.url}/census` },
-    });
+    const scheduler = await startCloudScheduler();
+    scheduler.answers(callAddress);
+    scheduler.create({ name: `${jobs}/the-sweep`, uri: `${refresher.url}/` });
+    scheduler.create({ name: `${jobs}/the-census`, uri: `${refresher.url}/census` });
+    scheduler.create({ name: `${jobs}/another-sweep`, uri: "nowhere:" });
     const outputs = {
       project: "made-up-project",
       region: "europe-west1",
@@ -75,16 +77,19 @@ describe("with all that is needed", () => {
       up: { stdout: "all was created\n" },
       "stack output": { stdout: JSON.stringify(outputs) },
     });
-    const env = { ...IDENTITY, GOOGLE_CLOUD_SCHEDULER_CUSTOM_ENDPOINT: scheduler.endpoint };
+    const env = { ...IDENTITY, ...clientsAt({ scheduler: scheduler.port }) };
 
     const { code, stdout, stderr } = await outcomeOf(here, "deploy", ["--yes"], env);
+    expect(stderr).toBe("trying sweep\ntrying census\ntrying /health\n");
     expect(stdout).toBe(
       `all was created\nthe service works: a sweep and a census were completed, and lookup answers at ${lookup.url} (redirect URI: ${lookup.url}/callback)\n`,
     );
-    expect(stderr).toBe("trying sweep\ntrying census\ntrying /health\n");
     expect(code).toBe(0);
-    expect(scheduler.runs).toEqual([`${jobs}/the-sweep`, `${jobs}/the-census`]);
-    expect([...scheduler.callers]).toEqual([`Bearer ${IDENTITY.GOOGLE_OAUTH_ACCESS_TOKEN}`]);
+    expect(scheduler.calls().filter((call) => call.startsWith("Run"))).toEqual([
+      "RunJob the-sweep",
+      "RunJob the-census",
+    ]);
+    expect(scheduler.callers()).toEqual([`Bearer ${IDENTITY.GOOGLE_OAUTH_ACCESS_TOKEN}`]);
     expect(await webex.refreshes()).toBe(1);
     const events = refresher.output().join("\n");
     expect(events).toContain("sweep.done");

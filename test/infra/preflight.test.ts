@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { endAll } from "../e2e/child.ts";
 import { freePort, stopAll } from "../support/processes.ts";
 import { type Checkout, checkout, IDENTITY, LOGGED_IN, offline, outcomeOf, STACK } from "./checkout.ts";
-import { startScheduler } from "./scheduler.ts";
 
 /** What `npm run preview` and `npm run deploy` look for before anything, as processes in a checkout of their own. */
 
@@ -121,12 +122,15 @@ describe("what is missing is told in one sentence, and nothing is created", () =
     expect(await refused([], { GOOGLE_APPLICATION_CREDENTIALS })).toBe(
       "Google can't be reached: check the network, then run this again",
     );
-    const google = await startScheduler({});
-    writeFileSync(GOOGLE_APPLICATION_CREDENTIALS, file(google.endpoint));
+    const google = createServer((_, response) => void response.writeHead(400).end('{"error":"canary"}'));
+    await new Promise<void>((resolve) => google.listen(0, "127.0.0.1", resolve));
+    const { port } = google.address() as AddressInfo;
+    writeFileSync(GOOGLE_APPLICATION_CREDENTIALS, file(`http://127.0.0.1:${port}/`));
     expect(await refused([], { GOOGLE_APPLICATION_CREDENTIALS })).toBe(
       'Google does not take these credentials: run "gcloud auth application-default login"',
     );
-    await google.close();
+    google.close();
+    google.closeAllConnections();
   });
 
   test("nobody logged in, no such stack, and no network to find out", async () => {

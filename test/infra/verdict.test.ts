@@ -1,153 +1,214 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CloudSchedulerClient } from "@google-cloud/scheduler";
+import { status } from "@grpc/grpc-js";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MINUTE, SECOND } from "../../functions/core/time.ts";
 import { CommandError } from "../../local/commands/errors.ts";
-import { schedulerOf } from "../../local/deploy/jobs.ts";
 import type { Outputs } from "../../local/deploy/outputs.ts";
 import { tryOut } from "../../local/deploy/verdict.ts";
+import { schedulerJobs } from "../../local/scheduler-jobs.ts";
+import { fakeClock, runtimeOf } from "../support/clock.ts";
+import { type CloudScheduler, startCloudScheduler } from "../support/cloud-scheduler.ts";
+import { redirect } from "../support/google-clients.ts";
 import { freePort } from "../support/processes.ts";
-import { type Job, type StandIn, startScheduler } from "./scheduler.ts";
 
-/** What `npm run deploy` ends with, over a stand-in for the Scheduler and a lookup that answers as told. */
+/** What `npm run deploy` ends with, over a stand-in for Cloud Scheduler and a lookup that answers as told. */
 
 const WAIT = 5 * MINUTE;
-const FLAGS = "--location=europe-west1 --project=made-up-project";
-const nameOf = (job: string) => `projects/made-up-project/locations/europe-west1/jobs/${job}`;
-let scheduler: StandIn | undefined;
+/** Between two tries. */
+const PAUSE = 5 * SECOND;
+/** What the stand-in takes for a run, by the clock that waits. */
+const RUN = SECOND;
+const PLACE = { project: "made-up-project", region: "europe-west1" };
+const AT = `--project ${PLACE.project} --region ${PLACE.region}`;
+const nameOf = (job: string) => `projects/${PLACE.project}/locations/${PLACE.region}/jobs/${job}`;
+const [SWEEP, CENSUS] = [nameOf("tokens-sweep"), nameOf("tokens-census")];
+const { OK, PERMISSION_DENIED, UNAUTHENTICATED, UNAVAILABLE, INTERNAL } = status;
+
+let google: CloudScheduler;
 /** What the service answers next to everybody: 200 once these are through. */
 let statuses: number[];
 let base: string;
 let server: ReturnType<typeof createServer>;
 
+beforeAll(async () => {
+  google = await startCloudScheduler();
+  redirect(CloudSchedulerClient, google.port);
+});
+afterAll(() => google.close());
 beforeEach(async () => {
+  google.clear();
+  google.create({ name: CENSUS });
+  google.create({ name: nameOf("another-sweep") });
+  google.create({ name: SWEEP });
   statuses = [];
   server = createServer((request, response) => {
-    const status = request.url === "/token-lookup/health" ? (statuses.shift() ?? 200) : 200;
-    response.writeHead(status).end("{}");
+    const code = request.url === "/token-lookup/health" ? (statuses.shift() ?? 200) : 200;
+    response.writeHead(code).end("{}");
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
-afterEach(async () => {
-  await scheduler?.close();
+afterEach(() => {
   server.closeAllConnections();
   server.close();
 });
 
-/** Tries out; waiting takes no time. `sweep`, `census`: how these jobs are; `undefined`: not there. */
-async function verdict(
-  { sweep = {}, census = {} }: { sweep?: Job | "missing"; census?: Job } = {},
-  { endpoint, baseUrl = `${base}/token-lookup` }: { endpoint?: string; baseUrl?: string } = {},
-) {
-  const target = `${base}/`;
-  const jobs = { [nameOf("census")]: { target, ...census } };
-  if (sweep !== "missing") jobs[nameOf("sweep")] = { target, ...sweep };
-  scheduler = await startScheduler(jobs);
-  const identity = async () => ({ authorization: "Bearer canary" });
-  const env = { GOOGLE_CLOUD_SCHEDULER_CUSTOM_ENDPOINT: endpoint ?? scheduler.endpoint };
+/** Tries out; waiting takes no time. */
+async function verdict({ baseUrl = `${base}/token-lookup`, wait = WAIT } = {}) {
   const outputs: Outputs = {
-    project: "made-up-project",
-    region: "europe-west1",
+    ...PLACE,
     baseUrl,
     redirectUri: `${baseUrl}/callback`,
-    jobs: { sweep: "sweep", census: "census" },
+    jobs: { sweep: "tokens-sweep", census: "tokens-census" },
   };
-  let now = 0;
+  const runtime = runtimeOf(fakeClock(0));
   const said: string[] = [];
-  const sleep = async (ms: number) => {
-    now += ms;
-  };
   const sentence = await tryOut(outputs, {
-    scheduler: schedulerOf(identity, env),
-    now: () => now,
-    sleep,
+    jobs: schedulerJobs(PLACE),
+    runtime,
     say: (text) => said.push(text),
-    wait: WAIT,
+    wait,
   }).catch((error: unknown) => {
     if (error instanceof CommandError) return error.message;
     throw error;
   });
-  return { sentence, said, now, runs: scheduler.runs.map((name) => name.split("/").at(-1)) };
+  expect(sentence).not.toContain("\n");
+  return { sentence, said, took: runtime.now() };
+}
+
+const runs = () => google.calls().filter((call) => call.startsWith("RunJob "));
+/** What the runs that follow end with, each in turn; then well. */
+const ends = (...codes: number[]) => google.answers(async () => codes.shift() ?? OK);
+/** All requests for this method that follow end like that. */
+function refuse(method: "ListJobs" | "RunJob", code: number): void {
+  google.fail(method, { code, message: "canary" }, () => refuse(method, code));
 }
 
 const WELL = /^the service works: a sweep and a census were completed, and lookup answers at /;
 const LATE = "new permissions take minutes, so it is tried again for";
+const ill = (what: string) => `the service does not work yet: ${what}`;
+const AGAIN = `npm run tokens -- schedule run sweep ${AT} tries it again`;
 
-test("a service that works is tried once", async () => {
-  const { sentence, said, now, runs } = await verdict();
+test("a service that works is tried once, its own jobs and no others", async () => {
+  const { sentence, said, took } = await verdict();
   expect(sentence).toMatch(WELL);
-  expect(runs).toEqual(["sweep", "census"]);
+  expect(runs()).toEqual(["RunJob tokens-sweep", "RunJob tokens-census"]);
   expect(said).toEqual(["trying sweep", "trying census", "trying /health"]);
-  expect(now).toBe(0);
+  expect(took).toBe(2 * RUN);
 });
 
 describe("while new permissions are on their way", () => {
   test("it is tried again, and said why, once for each reason", async () => {
     statuses = [403, 403];
-    const { sentence, said, now } = await verdict({
-      sweep: { refuses: [403], fails: [7, 7, 14] },
-      census: { fails: [16] },
-    });
+    ends(PERMISSION_DENIED, PERMISSION_DENIED, UNAVAILABLE, OK, UNAUTHENTICATED);
+    google.fail("RunJob", { code: PERMISSION_DENIED, message: "canary" });
+    const { sentence, said, took } = await verdict();
     expect(sentence).toMatch(WELL);
-    expect(said).toEqual([
+    expect(said.map((line) => line.replace(/\d+m \d+s$/, "…"))).toEqual([
       "trying sweep",
-      `you may not run sweep; ${LATE} 4m 55s`,
-      `sweep may not call the refresher; ${LATE} 4m 50s`,
-      `sweep failed with gRPC code 14; ${LATE} 4m 40s`,
+      expect.stringMatching(`^you may not do that in project "${PLACE.project}", .*; ${LATE} …$`),
+      `the sweep was run, and ended: denied (403); ${LATE} …`,
+      `the sweep was run, and ended: unavailable (503); ${LATE} …`,
       "trying census",
-      `census may not call the refresher; ${LATE} 4m 35s`,
+      `the census was run, and ended: not signed in (401); ${LATE} …`,
       "trying /health",
-      `${base}/token-lookup/health is not open to everybody (403); ${LATE} 4m 30s`,
+      `${base}/token-lookup/health is not open to everybody (403); ${LATE} …`,
     ]);
-    expect(now).toBe(7 * 5 * SECOND);
+    expect(said[1]).toMatch(/4m 55s$/);
+    expect(took).toBeGreaterThanOrEqual(7 * PAUSE);
+    expect(took).toBeLessThan(7 * PAUSE + 10 * RUN);
   });
 
   test("it ends after the time that was given, and says what to do", async () => {
-    const { sentence, now, runs } = await verdict({ sweep: { fails: Array(100).fill(7) } });
+    google.answers(PERMISSION_DENIED);
+    const { sentence, took } = await verdict();
     expect(sentence).toBe(
-      `the service does not work yet: sweep may not call the refresher: wait some minutes, then run "gcloud scheduler jobs run sweep ${FLAGS}"`,
+      ill(
+        `the sweep was run, and ended: denied (403); the Scheduler's account lacks "Cloud Run Invoker" on the refresher: npm run deploy -- -- --refresh grants it; ${AGAIN}`,
+      ),
     );
-    expect(now).toBe(WAIT);
-    expect(runs.length).toBe(61);
+    expect(took).toBeGreaterThan(WAIT - PAUSE - RUN);
+    expect(took).toBeLessThanOrEqual(WAIT);
+    expect(runs().length).toBe(Math.ceil(WAIT / (PAUSE + RUN)));
+  });
+
+  test("no time given is one try", async () => {
+    google.answers(PERMISSION_DENIED);
+    const { sentence, said } = await verdict({ wait: 0 });
+    expect(sentence).toContain("denied (403)");
+    expect(said).toEqual(["trying sweep"]);
+    expect(runs()).toHaveLength(1);
   });
 });
 
 describe("what does not work is told with its remedy", () => {
-  const ill = (what: string) => `the service does not work yet: ${what}`;
-
-  test("a job that somebody paused, at once", async () => {
-    const { sentence, now, runs } = await verdict({ census: { state: "PAUSED" } });
-    expect(sentence).toBe(ill(`census is paused: run "gcloud scheduler jobs resume census ${FLAGS}"`));
-    expect([now, runs]).toEqual([0, ["sweep"]]);
+  test.each([
+    ["PAUSED", `the census is paused: npm run tokens -- schedule resume census ${AT}`],
+    [
+      "DISABLED",
+      "the census was disabled by Google because of an error, which the job's log in Cloud Scheduler names",
+    ],
+    [
+      "UPDATE_FAILED",
+      "the last update of the census failed, and it may not run before one succeeds: npm run deploy -- -- --refresh tries it",
+    ],
+  ] as const)("a job in state %s, at once", async (state, words) => {
+    google.job(CENSUS).state = state;
+    const { sentence, took } = await verdict();
+    expect(sentence).toBe(ill(words));
+    expect([took, runs()]).toEqual([RUN, ["RunJob tokens-sweep"]]);
   });
 
   test("a refresher that fails", async () => {
-    const { sentence } = await verdict({ sweep: { fails: Array(100).fill(13) } });
+    google.answers(INTERNAL);
+    expect((await verdict()).sentence).toBe(
+      ill(
+        `the sweep was run, and ended: failed (500); the refresher met a bug: its log says where ("bug"); ${AGAIN}`,
+      ),
+    );
+  });
+
+  test("a run of which nothing is heard is waited for as long as was given, and not started again", async () => {
+    google.answers(undefined);
+    const { sentence, said, took } = await verdict();
     expect(sentence).toBe(
       ill(
-        `sweep failed with gRPC code 13: look into the log of the refresher, then run "gcloud scheduler jobs run sweep ${FLAGS}"`,
+        `the sweep was started, but 5m later nothing is known of it: npm run tokens -- schedule status ${AT} tells once it has ended`,
       ),
     );
+    expect(said).toContain("15s: nothing is known of it yet");
+    expect([took, runs()]).toEqual([WAIT, ["RunJob tokens-sweep"]]);
+    expect((await verdict({ wait: 0 })).sentence).toContain("2m later nothing is known of it");
   });
 
-  test("a job that is not there, or that you may not run", async () => {
-    expect((await verdict({ sweep: "missing" })).sentence).toBe(
-      ill('there is no job sweep: run "npm run deploy" again'),
-    );
-    await scheduler?.close();
-    expect((await verdict({ sweep: { refuses: Array(100).fill(403) } })).sentence).toBe(
-      ill("you may not run sweep: add yourself to the operators in the stack's file, and deploy again"),
-    );
-  });
-
-  test("a Scheduler that can't be reached", async () => {
-    const endpoint = `http://127.0.0.1:${await freePort()}/v1/`;
-    expect((await verdict({}, { endpoint })).sentence).toBe(
+  test("a job that is not there", async () => {
+    google.clear();
+    google.create({ name: nameOf("another-sweep") });
+    google.create({ name: CENSUS });
+    expect((await verdict({ wait: 0 })).sentence).toBe(
       ill(
-        `the Scheduler can't be reached: check the network, then run "gcloud scheduler jobs run sweep ${FLAGS}"`,
+        `there is no job for the sweep, only "tokens-census": npm run deploy -- -- --refresh makes it; ${AGAIN}`,
       ),
     );
+    google.clear();
+    google.create({ name: nameOf("another-sweep") });
+    expect((await verdict({ wait: 0 })).sentence).toContain("there is no job for the sweep: npm run deploy");
+  });
+
+  test.each([
+    ["ListJobs", PERMISSION_DENIED, /you may not do that in project "made-up-project".*"operators"/],
+    ["RunJob", PERMISSION_DENIED, /you may not do that in project "made-up-project".*"operators"/],
+    ["RunJob", UNAVAILABLE, /Cloud Scheduler did not answer: .*internet/],
+    ["RunJob", status.FAILED_PRECONDITION, /does not run the sweep .* schedule status --project .* shows it$/],
+  ] as const)("%s that Google refuses with %d", async (method, code, words) => {
+    refuse(method, code);
+    const { sentence, took } = await verdict();
+    expect(sentence).toMatch(words);
+    expect(sentence).toMatch(/^the service does not work yet: .*npm run tokens -- schedule \w+ .*--region/);
+    expect(sentence).not.toContain("canary");
+    expect(took).toBe(WAIT);
   });
 
   test("a lookup that is closed to everybody, that fails, and that is not there", async () => {
@@ -158,13 +219,11 @@ describe("what does not work is told with its remedy", () => {
         `${address} is not open to everybody (403): run "gcloud run services update token-lookup --no-invoker-iam-check --region=europe-west1 --project=made-up-project"`,
       ),
     );
-    await scheduler?.close();
     statuses = Array(100).fill(500);
     const look = (url: string) => `run "curl -i ${url}", and look into the log of lookup`;
     expect((await verdict()).sentence).toBe(ill(`lookup answers 500 at ${address}: ${look(address)}`));
-    await scheduler?.close();
     const baseUrl = `http://127.0.0.1:${await freePort()}`;
-    expect((await verdict({}, { baseUrl })).sentence).toBe(
+    expect((await verdict({ baseUrl })).sentence).toBe(
       ill(`${baseUrl}/health can't be reached: ${look(`${baseUrl}/health`)}`),
     );
   });

@@ -24,10 +24,15 @@ export interface CloudScheduler {
   job(name: string): StoredJob;
   /** Methods that were called, with the job's id or the region, oldest first. */
   calls(): string[];
+  /** What the requests carried as `authorization`, each once; none came in the clear unless a test had it so. */
+  callers(): string[];
   /** The next request for this method ends like that. `before`: somebody else does something meanwhile. */
   fail(method: Method, failure: Failure, before?: () => void): void;
-  /** What the refresher answers to the runs that follow, as gRPC's status; `undefined`: nothing, ever. */
-  answers(code: number | undefined): void;
+  /**
+   * What the refresher answers to the runs that follow, as gRPC's status, or what finds that out; `undefined`: nothing,
+   * ever.
+   */
+  answers(code: number | undefined | ((job: StoredJob) => Promise<number>)): void;
   /** Whether a job that is paused may be run: Google's documentation does not say. */
   runsPaused(allowed: boolean): void;
   clear(): void;
@@ -59,6 +64,7 @@ export interface StoredJob {
 
 interface Call {
   request: { name?: string; parent?: string; pageSize?: number; pageToken?: string };
+  metadata: Metadata;
 }
 type Answer = (error: object | null, reply?: object) => void;
 
@@ -83,12 +89,15 @@ export async function startCloudScheduler(): Promise<CloudScheduler> {
   const jobs = new Map<string, StoredJob>();
   const failures = new Map<Method, { failure: Failure; before: (() => void) | undefined }>();
   const underWay = new Map<string, number>();
+  const callers = new Set<string>();
   let calls: string[] = [];
   let answer: number | undefined = status.OK;
+  let find: ((job: StoredJob) => Promise<number>) | undefined;
   let pausedRun = false;
 
   const handled = (method: Method, work: (request: Call["request"]) => object) => {
-    return ({ request }: Call, reply: Answer) => {
+    return ({ request, metadata }: Call, reply: Answer) => {
+      for (const caller of metadata.get("authorization")) callers.add(String(caller));
       calls.push(`${method} ${(request.name ?? request.parent ?? "").split("/").at(-1)}`);
       const planned = failures.get(method);
       failures.delete(method);
@@ -150,9 +159,10 @@ export async function startCloudScheduler(): Promise<CloudScheduler> {
     RunJob: handled("RunJob", ({ name }) => {
       const job = found(name);
       inState(job, "ENABLED", ...(pausedRun ? (["PAUSED"] as const) : []));
-      if (answer !== undefined)
+      if (find !== undefined || answer !== undefined)
         Object.assign(job, { lastAttempt: Math.max(Date.now(), (job.lastAttempt ?? 0) + 1), code: -1 });
-      underWay.set(job.name, LOOKS);
+      if (find === undefined) underWay.set(job.name, LOOKS);
+      else void find(job).then((code) => Object.assign(job, { code }));
       return shown(job);
     }),
     PauseJob: handled("PauseJob", ({ name }) => {
@@ -196,22 +206,30 @@ export async function startCloudScheduler(): Promise<CloudScheduler> {
     },
     job: (name) => jobs.get(name) ?? ({} as StoredJob),
     calls: () => calls,
+    callers: () => [...callers],
     fail: (method, failure, before) => void failures.set(method, { failure, before }),
     answers(code) {
-      answer = code;
+      find = typeof code === "function" ? code : undefined;
+      answer = typeof code === "function" ? undefined : code;
     },
     runsPaused(allowed) {
       pausedRun = allowed;
     },
     clear() {
-      for (const kept of [jobs, failures, underWay]) kept.clear();
-      [calls, answer, pausedRun] = [[], status.OK, false];
+      for (const kept of [jobs, failures, underWay, callers]) kept.clear();
+      [calls, answer, find, pausedRun] = [[], status.OK, undefined, false];
     },
     async close() {
       await client.close();
       server.forceShutdown();
     },
   };
+}
+
+/** Calls a job's address, as Google does. Gives gRPC's status for the HTTP status, as Google has it. */
+export async function callAddress({ uri }: StoredJob): Promise<number> {
+  const response = await fetch(uri, { method: "POST" });
+  return { 200: status.OK, 403: status.PERMISSION_DENIED, 404: status.NOT_FOUND }[response.status] ?? status.INTERNAL;
 }
 
 const time = (ms: number | undefined) =>

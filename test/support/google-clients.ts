@@ -15,8 +15,8 @@ const CLIENTS = {
 } as const;
 
 /**
- * For the environment of a child process: Google's own libraries in it talk to these stand-ins, in the clear and without
- * credentials. All else of them is as it is; so is the program.
+ * For the environment of a child process: Google's own libraries in it talk to these stand-ins, in the clear, and without
+ * credentials unless the program has handed them some. All else of them is as it is; so is the program.
  */
 export function clientsAt(standIns: StandIns): { NODE_OPTIONS: string } {
   const redirections = Object.entries(standIns).map(([service, port]) => {
@@ -31,7 +31,22 @@ export function clientsAt(standIns: StandIns): { NODE_OPTIONS: string } {
       const { initialize } = prototype;
       prototype.initialize = function () {
         Object.assign(this._opts, { servicePath: "127.0.0.1", port, sslCreds });
+        if (this._opts.authClient) introduce(this._gaxGrpc, this._opts.authClient);
         return initialize.call(this);
+      };
+    }
+    function introduce(grpc, authClient) {
+      const { createStub } = grpc;
+      grpc.createStub = async (...args) => {
+        const [stub, headers] = await Promise.all([createStub.apply(grpc, args), authClient.getRequestHeaders()]);
+        for (const { originalName } of Object.values(stub.constructor.service)) {
+          const call = stub[originalName].bind(stub);
+          stub[originalName] = (request, metadata, ...rest) => {
+            for (const [name, value] of headers) metadata.set(name, value);
+            return call(request, metadata, ...rest);
+          };
+        }
+        return stub;
       };
     }
     ${redirections.join("\n")}`;
