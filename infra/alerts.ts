@@ -32,7 +32,7 @@ export function alertsFor(service: string): Alert[] {
 
 1. \`npm run tokens -- schedule status\` says whether the sweep is paused, when it came last, and how that ended.
 2. Paused: \`npm run tokens -- schedule resume\`.
-3. Denied (401 or 403): \`npm run deploy\` gives the Scheduler's account its right to call the refresher again.
+3. Denied (401 or 403): \`npm run deploy -- -- --refresh\` gives the Scheduler's account its right to call the refresher again.
 4. Else the refresher's log says why: \`service.stopped\`, \`store.unavailable\` or \`bug\`.
 5. \`npm run tokens -- schedule run\` sweeps at once. The incident closes when sweeps come again.`,
     },
@@ -103,7 +103,7 @@ export function alertsFor(service: string): Alert[] {
       remedy: `**\${log.extracted_label.service}** wrote \`\${log.extracted_label.event}\`. The line says what is wrong in one sentence (\`reason\`), or where in the code (\`where\`).
 
 1. A missing or malformed setting: correct the stack's configuration (docs/deploy.md), then \`npm run deploy\`.
-2. A secret that can't be read: is its newest version enabled, and may the function's account read it? \`npm run deploy\` mends the latter.
+2. A secret that can't be read: is its newest version enabled, and may the function's account read it? \`npm run deploy -- -- --refresh\` mends the latter.
 3. \`bug\`: please report the line with its \`reference\`. The request was answered with 500, and held tokens are served on.`,
     },
     {
@@ -125,7 +125,7 @@ export function alertsFor(service: string): Alert[] {
       remedy: `Job **\${log.extracted_label.job}** ended with \`\${log.extracted_label.status}\`.
 
 1. \`npm run tokens -- schedule status\` says how the last attempts ended. One that failed alone is mended by the next.
-2. \`PERMISSION_DENIED\` or \`UNAUTHENTICATED\`: \`npm run deploy\` restores who may call the refresher.
+2. \`PERMISSION_DENIED\` or \`UNAUTHENTICATED\`: \`npm run deploy -- -- --refresh\` restores who may call the refresher.
 3. \`DEADLINE_EXCEEDED\`: \`remaining\` in the sweeps' lines says whether there is too much to do; raise \`refreshConcurrency\` (docs/deploy.md).
 4. Else the refresher's log at that time says why.`,
     },
@@ -160,7 +160,7 @@ export function alertsFor(service: string): Alert[] {
 
 1. \`curl -i BASE_URL/health\` from where you are; the stack's outputs name the address.
 2. 403: a policy of the organization keeps \`allUsers\` out; docs/deploy.md has the remedy.
-3. Logs of lookup: \`service.stopped\` says what is missing. \`npm run deploy\` puts back what was changed by hand.`,
+3. Logs of lookup: \`service.stopped\` says what is missing. \`npm run deploy -- -- --refresh\` puts back what was changed by hand.`,
     },
   ];
 }

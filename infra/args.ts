@@ -122,10 +122,10 @@ const PATTERNS = {
   email: [/^[^\s@]+@[^\s@]+$/, "an e-mail address"],
   origin: [/^https?:\/\/[^/\s?#]+$/, 'an origin, such as "https://example.com"'],
   address: [/^https:\/\/[^\s?#]+$/, "an https address without a query"],
-  webhook: [/^https:\/\/\S+$/, "an https address"],
+  webhook: [{ test: isWebhook }, "an https address"],
   sealing: [/^(?:on|off)$/, '"on" or "off"'],
   compat: [/^sample$/, '"sample", or left out'],
-} as const satisfies Record<string, readonly [RegExp, string]>;
+} as const satisfies Record<string, readonly [Pick<RegExp, "test">, string]>;
 
 /** All that is wrong, a sentence for each; a secret that is not known yet is right. */
 export function problemsOf(args: TokenServiceArgs): string[] {
@@ -176,6 +176,18 @@ export function problemsOf(args: TokenServiceArgs): string[] {
   if (args.sealing === "off" && args.sealKeys !== undefined)
     problems.push('"sealKeys" is given and "sealing" is "off": set one of them');
   return problems;
+}
+
+/** What Monitoring is given: an address, and a user and a password if they are in it. */
+function isWebhook(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || !/^https:\/\/\S+$/.test(text)) return false;
+  try {
+    decodeURIComponent(url.username + url.password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const isKnown = (value: Input<string> | undefined): value is string =>

@@ -76,6 +76,18 @@ test("every other npm script that they name is one", () => {
   expect([...new Set(named)].filter((script) => !(script in scripts))).toEqual([]);
 });
 
+// Without it Pulumi compares with what it remembers, and sees nothing to mend.
+test("whoever is to mend what was changed by hand is told to have Pulumi look at it first", () => {
+  const deploys = ALERTS.flatMap(({ remedy }) =>
+    [...remedy.matchAll(/^.*`(npm run deploy[^`]*)`.*$/gm)].map(([line, command]) => ({ line, command })),
+  );
+  const afterChange = ({ line }: { line: string }) => /, then `npm run deploy`/.test(line);
+  expect(deploys.filter(afterChange).length).toBeGreaterThan(0);
+  const mending = deploys.filter((each) => !afterChange(each));
+  expect(mending.length).toBeGreaterThan(2);
+  for (const { command } of mending) expect(command).toBe("npm run deploy -- -- --refresh");
+});
+
 test("no command in them is of a kind that is not checked here", () => {
   const others = COMMANDS.map(({ command }) => command)
     .filter((command) => /\s/.test(command))

@@ -114,6 +114,16 @@ const WRONG: [string, string, string][] = [
   ["notify", '{"emails":["nobody"]}', '"notify.emails[0]" must be an e-mail address'],
   ["notify", '{"emails":"a@example.com"}', '"notify.emails" must be a list of texts'],
   ["notify", '{"webhooks":["http://example.com"]}', '"notify.webhooks[0]" must be an https address'],
+  [
+    "notify",
+    '{"webhooks":["https://example.com/x","https://[canary"]}',
+    '"notify.webhooks[1]" must be an https address',
+  ],
+  [
+    "notify",
+    '{"webhooks":["https://canary%zz:x@example.com"]}',
+    '"notify.webhooks[0]" must be an https address',
+  ],
   ["notify", '{"email":["a@example.com"]}', '"notify.email" is no key: did you mean "notify.emails"?'],
   ["compat", "cisco", '"compat" must be "sample", or left out'],
   [
@@ -193,6 +203,15 @@ describe("secrets", () => {
   test("that are not opened here are taken as they are", () => {
     const closed = { passphrase: UNOPENED, sealKeys: UNOPENED, notify: `{"webhooks":["${UNOPENED}"]}` };
     expect(saidOf(() => read(closed))).toBe("");
+  });
+
+  test("of a program that gives them as plain texts are checked, and those that come later are not", () => {
+    const place = { project: "made-up-project", region: "europe-west1" };
+    const given = (...webhooks: (string | Promise<string>)[]) =>
+      saidOf(() => withDefaults({ ...place, notify: { webhooks } }));
+    expect(given("http://example.com/canary")).toBe('"notify.webhooks[0]" must be an https address');
+    expect(given("https://example.com/x", "canary")).toBe('"notify.webhooks[1]" must be an https address');
+    expect(given(Promise.resolve("http://example.com/canary"), "https://a%40b:c@example.com/x")).toBe("");
   });
 
   test("are not repeated where they are wrong", () => {

@@ -126,8 +126,16 @@ test.each(ALL)("%s imports nothing of a person's machine, and no test", (file) =
   expect(leaving).toEqual([]);
 });
 
+// infra/ is usable in somebody else's program.
+test.each(filesIn("infra"))("%s imports of ours only infra and functions", (file) => {
+  const ours = importsOf(file)
+    .filter((name) => isOurs(name))
+    .map((name) => targetOf(file, name));
+  expect(ours.filter((target) => !/^(?:infra|functions)\//.test(target))).toEqual([]);
+});
+
 test("files of ours are imported with their suffix, as Node's type stripping wants it", () => {
-  for (const file of ALL)
+  for (const file of [...ALL, ...filesIn("infra")])
     for (const name of importsOf(file)) if (isOurs(name)) expect(name, file).toMatch(/\.ts$/);
 });
 
