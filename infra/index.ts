@@ -13,6 +13,7 @@ export const {
   redirectUri,
   refresherUri,
   curl,
+  commandLine,
   openCommand,
   dashboard,
   passphrase,

@@ -14,6 +14,7 @@ import { Apis } from "./apis.ts";
 import { type Settings, type TokenServiceArgs, withDefaults } from "./args.ts";
 import { CloudFunction, memberOf } from "./cloud-function.ts";
 import { Code } from "./code.ts";
+import { shellLine } from "./command-line.ts";
 import { Database } from "./database.ts";
 import { Egress } from "./egress.ts";
 import { pick, type Told } from "./environment.ts";
@@ -39,6 +40,8 @@ export class TokenService extends ComponentResource {
   readonly refresherUri: Output<string>;
   /** A line that works when pasted; it takes the passphrase from Secret Manager. */
   readonly curl: Output<string>;
+  /** A line for a shell to `eval`, so that `npm run tokens` works on this deployment. */
+  readonly commandLine: Output<string>;
   /**
    * Where `publicAccess` is off, the lines that open lookup and setup all the same, for whoever may: without a grant to
    * `allUsers`, which the organization's policy forbids. `undefined`: they are open.
@@ -141,6 +144,21 @@ export class TokenService extends ComponentResource {
     this.redirectUri = interpolate`${functions.lookup.url}${CALLBACK}`;
     this.refresherUri = functions.refresher.uri;
     this.curl = interpolate`curl -H "x-token-passphrase: $(gcloud secrets versions access latest --secret=${passphrase.secret.secretId} --project=${project} | head -n 1)" "${functions.lookup.url}/?name=NAME"`;
+    this.commandLine = shellLine({
+      GOOGLE_CLOUD_PROJECT: project,
+      GOOGLE_CLOUD_REGION: region,
+      FIRESTORE_DATABASE: database.database.name,
+      STORE: undefined,
+      FIRESTORE_EMULATOR_HOST: undefined,
+      SEAL_KEYS: sealKeys?.resourceName,
+      SEALING: sealKeys === undefined ? "off" : undefined,
+      TOKEN_PASSPHRASE_FILE: passphrase.resourceName,
+      TOKEN_PASSPHRASE: undefined,
+      PUBLIC_URL: functions.lookup.url,
+      REFRESHER_URL: functions.refresher.uri,
+      REFRESH_THRESHOLD: settings.refreshThreshold,
+      WEBEX_URL: settings.webexUrl,
+    });
     this.openCommand = settings.publicAccess
       ? undefined
       : interpolate`${openCommand(functions.lookup, settings)} && ${openCommand(functions.setup, settings)}`;

@@ -44,6 +44,7 @@ const program = new Command("npm run tokens --")
 The tokens are those of the file STORE where that is set, of Firestore where GOOGLE_CLOUD_PROJECT is set,
 else those of the running npm start, else the sandbox's. WEBEX_URL and PUBLIC_URL are obeyed too.
 Firestore and what is deployed are reached with your own Google credentials: gcloud auth application-default login.
+All that a deployment needs said is set by: eval "$(npx pulumi stack output commandLine --cwd infra)"
 ${examples(
   ["list", "what there is"],
   ["add sales --client-id C1234", "a new token; asks for the client secret"],

@@ -110,6 +110,7 @@ describe("with a configuration that is right", () => {
       region: "europe-west1",
       baseUrl: "https://europe-west1-made-up-project.cloudfunctions.net/token-lookup",
       redirectUri: "https://europe-west1-made-up-project.cloudfunctions.net/token-lookup/callback",
+      commandLine: expect.stringContaining("export GOOGLE_CLOUD_PROJECT=made-up-project "),
       jobs: { sweep: "tokens-schedule-sweep", census: "tokens-schedule-census" },
     });
     expect(JSON.stringify(found)).not.toContain("canary");

@@ -201,7 +201,11 @@ describe("what does not work is told with its remedy", () => {
     ["ListJobs", PERMISSION_DENIED, /you may not do that in project "made-up-project".*"operators"/],
     ["RunJob", PERMISSION_DENIED, /you may not do that in project "made-up-project".*"operators"/],
     ["RunJob", UNAVAILABLE, /Cloud Scheduler did not answer: .*internet/],
-    ["RunJob", status.FAILED_PRECONDITION, /does not run the sweep .* schedule status --project .* shows it$/],
+    [
+      "RunJob",
+      status.FAILED_PRECONDITION,
+      /does not run the sweep .* schedule status --project .* shows it$/,
+    ],
   ] as const)("%s that Google refuses with %d", async (method, code, words) => {
     refuse(method, code);
     const { sentence, took } = await verdict();

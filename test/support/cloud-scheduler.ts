@@ -229,7 +229,10 @@ export async function startCloudScheduler(): Promise<CloudScheduler> {
 /** Calls a job's address, as Google does. Gives gRPC's status for the HTTP status, as Google has it. */
 export async function callAddress({ uri }: StoredJob): Promise<number> {
   const response = await fetch(uri, { method: "POST" });
-  return { 200: status.OK, 403: status.PERMISSION_DENIED, 404: status.NOT_FOUND }[response.status] ?? status.INTERNAL;
+  return (
+    { 200: status.OK, 403: status.PERMISSION_DENIED, 404: status.NOT_FOUND }[response.status] ??
+    status.INTERNAL
+  );
 }
 
 const time = (ms: number | undefined) =>
