@@ -1,5 +1,6 @@
 import path from "node:path";
 import pLimit from "p-limit";
+import { globalVariables } from "../functions/adapters/global-variables.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import { webexEndpoint } from "../functions/adapters/webex.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
@@ -54,6 +55,7 @@ async function counting(store: string, all: object, place: Place, url: string): 
   const { refreshed } = await sweep({
     store: tokenStore(counted, runtime.now),
     endpoint: webexEndpoint(url),
+    variables: globalVariables(new URL(url).origin),
     runtime,
     log: () => {},
     threshold: DEFAULT_THRESHOLD,

@@ -1,5 +1,6 @@
 import type { HttpFunction } from "@google-cloud/functions-framework";
 import { boot } from "./adapters/boot.ts";
+import { globalVariables } from "./adapters/global-variables.ts";
 import { serve } from "./adapters/http.ts";
 import { openTokens } from "./adapters/open-tokens.ts";
 import { makeSweeper } from "./adapters/sweeper.ts";
@@ -12,7 +13,8 @@ export const refresher: HttpFunction = boot(["store", "sealing"], async (booted)
   const { settings, log, ending } = booted;
   const store = await openTokens(booted);
   const endpoint = webexEndpoint(settings.webexUrl);
-  const sweeper = makeSweeper({ store, endpoint, log }, settings);
+  const variables = globalVariables(settings.wxccUrl);
+  const sweeper = makeSweeper({ store, endpoint, variables, log }, settings);
   ending.addEventListener("abort", () => rest(sweeper));
   return serve({ handle: makeRefresher(sweeper), log });
 });

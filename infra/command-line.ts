@@ -9,6 +9,7 @@ type Unread =
   | "SETUP_URL"
   | "REFRESH_CONCURRENCY"
   | "SWEEP_DEADLINE"
+  | "WXCC_URL"
   | "COMPAT"
   | "CORS_ORIGINS"
   | "LEGACY_SETUP";

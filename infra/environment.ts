@@ -9,6 +9,7 @@ export const UNSUPPLIED = [
   "STORE",
   "FIRESTORE_EMULATOR_HOST",
   "PUBLIC_URL",
+  "WXCC_URL",
   // A file takes its place: it follows a rotation.
   "TOKEN_PASSPHRASE",
 ] as const satisfies readonly Variable[];

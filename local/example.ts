@@ -13,7 +13,34 @@ const ACCESS_LIFETIME = 3 * 60;
 const REFRESH_LIFETIME = 60 * 24 * 60 * 60;
 /** An organization that does not exist. */
 const ORG_ID = "00000000-feed-4bad-8bad-0123456789ab";
-const SCOPES = ["cjp:config_read", "cjp:config_write", "cjp:user"];
+const SCOPES = ["cjp:config_read", "cjp:config_write", "cjp:user", "spark:applications_token"];
+
+/** What the documentation tries things with. */
+const VARIABLE = {
+  id: "00000000-cad0-4000-8000-000000000001",
+  name: "Webex_Token",
+  active: true,
+  agentEditable: false,
+  agentViewable: false,
+  reportable: false,
+  sensitive: true,
+  variableType: "String",
+  defaultValue: "",
+};
+const SERVICE_APP = {
+  clientId: "example-service-app",
+  clientSecret: "sandbox-secret-of-the-service-app",
+  redirectUris: [],
+  scopes: ["cjp:config_read"],
+  orgId: ORG_ID,
+  accessLifetime: ACCESS_LIFETIME,
+  refreshLifetime: REFRESH_LIFETIME,
+};
+const APPLICATION = {
+  applicationId: "example-application",
+  clientId: SERVICE_APP.clientId,
+  authorizedBy: [ORG_ID],
+};
 
 /** Makes the example where this sandbox never had it; later starts leave alone what a person did with it. */
 export async function prepareExample(
@@ -33,6 +60,9 @@ export async function prepareExample(
     accessLifetime: ACCESS_LIFETIME,
     refreshLifetime: REFRESH_LIFETIME,
   });
+  if (authority.variable(ORG_ID, VARIABLE.id) === undefined) authority.putVariable(ORG_ID, VARIABLE);
+  authority.registerClient(SERVICE_APP);
+  authority.registerApplication(APPLICATION);
   if (known === undefined)
     await store.create(EXAMPLE, {
       clientId: CLIENT_ID,

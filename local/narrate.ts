@@ -45,6 +45,11 @@ function sentenceOf(event: Event, details: Details): string | undefined {
       return `${token ?? "a request"}: told no (${code}), reference ${reference}`;
     case "token.ending":
       return `${token}: its ${details.kind} ${details.days === 0 ? "has ended" : `ends in ${details.days} d`}`;
+    case "publish.done":
+      return `${token}: published`;
+    case "publish.failed":
+    case "publish.stuck":
+      return `${token}: publishing failed (${code}), try ${count}`;
     case "sweep.done":
       return Number(details.remaining) > 0
         ? `sweep: ${details.remaining} tokens left for the next`

@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { Settings } from "../functions/adapters/env.ts";
+import { globalVariables } from "../functions/adapters/global-variables.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import { serveLookup } from "../functions/adapters/serve-lookup.ts";
 import { serveSetup } from "../functions/adapters/serve-setup.ts";
@@ -20,6 +21,8 @@ export interface ServiceOptions {
   passphrases: Passphrases;
   /** The token endpoint's base address. */
   webexUrl: string;
+  /** In place of the contact centre's own address in every region; `undefined`: that one. */
+  wxccUrl: string | undefined;
   /** `undefined`: every address of this machine. */
   host: string | undefined;
   log: Log;
@@ -40,8 +43,9 @@ const CENSUS_EVERY = 24 * 60 * 60 * 1000;
  * Google's. Rejects where the port can't be listened on.
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { settings, store, webexUrl, log } = options;
-  const sweeper = makeSweeper({ store, endpoint: webexEndpoint(webexUrl), log }, settings);
+  const { settings, store, webexUrl, wxccUrl, log } = options;
+  const [endpoint, variables] = [webexEndpoint(webexUrl), globalVariables(wxccUrl)];
+  const sweeper = makeSweeper({ store, endpoint, variables, log }, settings);
   const server = await listen(createServer(handlerFor(sweeper, options)), settings.port, options.host);
   const schedules = [
     repeat(() => sweep(sweeper), SWEEP_EVERY, log),

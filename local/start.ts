@@ -61,12 +61,13 @@ async function start(live: boolean): Promise<void> {
   const sandbox = live ? undefined : await startSandbox(place, settings.port + 1);
   const url = live ? (settings.publicUrl ?? local(settings.port)) : local(settings.port);
   const webexUrl = sandbox === undefined ? settings.webexUrl : `${local(settings.port + 1)}/v1`;
+  const wxccUrl = sandbox === undefined ? settings.wxccUrl : local(settings.port + 1);
   if (sandbox !== undefined)
     await prepareExample(sandbox.authority, store, `${url}/callback`, settings.threshold);
   const passphrases = await openPassphrases(passphrase, log, runtime.now, sourceOf(settings, place));
   // Only where a person says that it is to be reached from outside.
   const host = live && settings.publicUrl !== undefined ? undefined : "127.0.0.1";
-  const service = await startService({ settings, store, passphrases, webexUrl, host, log });
+  const service = await startService({ settings, store, passphrases, webexUrl, wxccUrl, host, log });
 
   const sandboxUrl = sandbox && local(settings.port + 1);
   const file = settings.store?.kind === "sqlite" ? settings.store.file : "";

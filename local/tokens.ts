@@ -9,6 +9,7 @@ import { importToken } from "./commands/import.ts";
 import { keys } from "./commands/keys.ts";
 import { list } from "./commands/list.ts";
 import { passphrase } from "./commands/passphrase.ts";
+import { publish, unpublish } from "./commands/publish.ts";
 import { refresh } from "./commands/refresh.ts";
 import { remove } from "./commands/remove.ts";
 import { reseal } from "./commands/reseal.ts";
@@ -27,6 +28,8 @@ const COMMANDS = [
   refresh,
   remove,
   adopt,
+  publish,
+  unpublish,
   passphrase,
   keys,
   reseal,

@@ -7,6 +7,8 @@ export interface Settings {
   /** Cloud Run says so: the metadata server is there. */
   onGoogleCloud: boolean;
   webexUrl: string;
+  /** In place of the contact centre's own address in every region. */
+  wxccUrl: string | undefined;
   /** Where the shared passphrases are. */
   passphrase: { text: string } | { file: string } | undefined;
   refresherUrl: string | undefined;
@@ -50,6 +52,7 @@ export const VARIABLES = [
   "FIRESTORE_DATABASE",
   "FIRESTORE_EMULATOR_HOST",
   "WEBEX_URL",
+  "WXCC_URL",
   "TOKEN_PASSPHRASE",
   "TOKEN_PASSPHRASE_FILE",
   "REFRESHER_URL",
@@ -94,6 +97,7 @@ export function readSettings<N extends Needed>(env: Environment, needed: readonl
     store,
     onGoogleCloud,
     webexUrl: read.url("WEBEX_URL") ?? "https://webexapis.com/v1",
+    wxccUrl: read.url("WXCC_URL"),
     passphrase: passphraseSettings(read),
     refresherUrl: read.url("REFRESHER_URL"),
     setupUrl: read.url("SETUP_URL"),

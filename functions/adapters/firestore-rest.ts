@@ -30,6 +30,7 @@ const FIELDS = [
   "failure",
   "passphraseHash",
   "static",
+  "serviceApp",
 ];
 
 export interface RestOptions {

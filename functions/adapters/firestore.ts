@@ -11,6 +11,7 @@ import type { RawFields } from "../core/document.ts";
 import {
   type Collection,
   type DocumentStore,
+  indexedValue,
   type Snapshot,
   StoreUnavailable,
   type UpTo,
@@ -102,7 +103,7 @@ class FirestoreStore implements DocumentStore {
       .where(field, "<=", until)
       .orderBy(field)
       .orderBy(FieldPath.documentId());
-    return after === undefined ? query : query.startAfter(after.fields[field], after.id);
+    return after === undefined ? query : query.startAfter(indexedValue(after.fields, field), after.id);
   }
 }
 

@@ -5,6 +5,9 @@ import type { RawFields } from "../core/document.ts";
 import {
   type Collection,
   type DocumentStore,
+  INDEXED,
+  type Indexed,
+  indexedValue,
   type Snapshot,
   StoreUnavailable,
   type UpTo,
@@ -24,10 +27,18 @@ const SCHEMA = `
     written_at INTEGER NOT NULL,
     PRIMARY KEY (collection, id)
   ) STRICT;
-  CREATE INDEX IF NOT EXISTS documents_refresh_at
-    ON documents (collection, json_extract(fields, '$.refreshAt'), id)
-    WHERE json_extract(fields, '$.refreshAt') IS NOT NULL;
+  ${INDEXED.map(indexOn).join("\n")}
 `;
+
+function indexOn(field: Indexed): string {
+  const name = field.replace(".", "_").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return `CREATE INDEX IF NOT EXISTS documents_${name} ON documents (collection, ${pathOf(field)}, id)
+    WHERE ${pathOf(field)} IS NOT NULL;`;
+}
+
+function pathOf(field: Indexed): string {
+  return `json_extract(fields, '$.${field}')`;
+}
 
 /**
  * The store in one SQLite file, for any number of processes on one machine. Its clock is this machine's.
@@ -169,13 +180,13 @@ function answered<T>(work: () => T): T {
 }
 
 function range({ collection, field: name, until }: UpTo, after?: Snapshot) {
-  const field = `json_extract(fields, '$.${name}')`;
+  const field = pathOf(name);
   const where = `collection = ? AND ${field} <= ?`;
   if (after === undefined) return { field, where, values: [collection, until] };
   return {
     field,
     where: `${where} AND (${field}, id) > (?, ?)`,
-    values: [collection, until, Number(after.fields[name]), after.id],
+    values: [collection, until, Number(indexedValue(after.fields, name)), after.id],
   };
 }
 

@@ -4,7 +4,10 @@ import type { Settings } from "./env.ts";
 import { runtime } from "./runtime.ts";
 
 /** What refreshes, as the settings want it: one of it in a process, because its places and Webex's pauses are shared. */
-export function makeSweeper(parts: Pick<Sweeper, "store" | "endpoint" | "log">, settings: Settings): Sweeper {
+export function makeSweeper(
+  parts: Pick<Sweeper, "store" | "endpoint" | "variables" | "log">,
+  settings: Settings,
+): Sweeper {
   const { concurrency, sweepDeadline: deadline, threshold } = settings;
   return {
     ...parts,

@@ -3,7 +3,7 @@ import type { Refresher } from "./refresh.ts";
 import { STATES, type State, stateOf } from "./state.ts";
 import { readCensus, recordCensus } from "./status.ts";
 import type { StoredToken } from "./store.ts";
-import { DAY, lifeOf, scheduleOf } from "./time.ts";
+import { DAY, isRenewable, lifeOf, scheduleOf } from "./time.ts";
 
 /** Totals over all tokens. */
 export interface Census {
@@ -53,11 +53,11 @@ export async function census(counter: Counter): Promise<Census> {
  */
 export async function adopt(token: StoredToken, now: number, counter: Counter): Promise<boolean> {
   const { document, name, inputs, snapshot } = token;
-  const { refreshToken, refreshAt, failure } = document;
+  const { refreshAt, failure } = document;
   // Typed by hand as text or as a timestamp it can be read, but no query for numbers finds it.
   const indexed = refreshAt !== undefined && typeof snapshot.fields.refreshAt === "number";
   const edited = failure !== undefined && failure.inputs !== inputs && (refreshAt ?? 0) > now;
-  if (refreshToken === undefined || document.static || (indexed && !edited)) return false;
+  if (!isRenewable(document) || document.static || (indexed && !edited)) return false;
   const urgent = edited || lifeOf(document, now) === 0 || isLastDay(document, now);
   const at = urgent ? now : scheduleOf(name, document, now, counter.threshold);
   if ((await counter.store.update(token, { refreshAt: at })) === undefined) return false;

@@ -1,7 +1,15 @@
 import type { Changes, NewFailure, TokenDocument } from "./document.ts";
 import { type Grant, ownerOf, type Refusal } from "./grant.ts";
 import type { StoredToken } from "./store.ts";
-import { backoffOf, LONGEST_RETRY_AFTER, lifetimeOf, SECOND, scheduleOf, UNCHANGED_CODE } from "./time.ts";
+import {
+  backoffOf,
+  LONGEST_RETRY_AFTER,
+  lifetimeOf,
+  PUBLISH_TIME,
+  SECOND,
+  scheduleOf,
+  UNCHANGED_CODE,
+} from "./time.ts";
 
 /** Two answers for the same token differ by a rounded second and the request's way; more is new life. */
 const SAME_EXPIRY = 5 * SECOND;
@@ -30,7 +38,13 @@ export function afterGrant(token: StoredToken, grant: Grant, asked: Asked, thres
   const scheduled = scheduleOf(name, next, asked.until, threshold);
   const notNow = backoffOf(name, failure ?? { count: 1, permanent: false, code: "" }, lifetimeOf(next));
   const soonest = asked.until + Math.round(notNow);
-  return { ...changes, refreshAt: Math.max(scheduled, soonest), failure, lease: undefined };
+  return {
+    ...changes,
+    refreshAt: Math.max(scheduled, soonest),
+    failure,
+    lease: undefined,
+    ...(grant.accessToken !== document.accessToken && toPublish(document, asked.until)),
+  };
 }
 
 /** What a refusal changes in the document: the failure, and when to try again. No token is ever touched by it. */
@@ -42,6 +56,15 @@ export function afterRefusal(token: StoredToken, refusal: Refusal, now: number):
   const failure = { ...streak(token, refusal, now), ...notBefore };
   const wait = backoffOf(name, failure, lifetimeOf(document), retryAfter);
   return { failure, refreshAt: now + Math.round(wait), lease: undefined };
+}
+
+/** Another access token is to be published where the one before was. */
+export function toPublish({ publish }: TokenDocument, now: number): Changes {
+  if (publish === undefined) return {};
+  const { nextAt } = publish;
+  // What comes soon anyway may be a try that is under way: while it lasts nobody begins another.
+  const isSoon = nextAt !== undefined && nextAt > now && nextAt <= now + PUBLISH_TIME;
+  return { publish: { ...publish, nextAt: isSoon ? nextAt : now } };
 }
 
 function grantedFields(document: TokenDocument, grant: Grant, from: number): Changes {

@@ -32,6 +32,42 @@ export interface TokenDocument {
   passphraseHash?: string;
   /** An access token without refresh. */
   static?: boolean;
+  /** Where the access token is published after each refresh. Absent: nowhere. */
+  publish?: Publish;
+  /** Where new tokens come from when the refresh token is refused. Absent: from a person. */
+  serviceApp?: ServiceApp;
+}
+
+/** Where the contact centre has its data centres. */
+export const REGIONS = ["us1", "eu1", "eu2", "anz1", "ca1", "jp1", "sg1", "in1"] as const;
+
+export type Region = (typeof REGIONS)[number];
+
+/** Global variables of the contact centre that hold the access token. */
+export interface Publish {
+  /** Their ids. */
+  variables: readonly string[];
+  region: Region;
+  /** Name of the token to write them with where this one lacks the scope for it. Absent: this one writes. */
+  via?: string;
+  /** ms: when the sweep should next publish. Absent: what is held is published. */
+  nextAt?: number;
+  /** What went wrong last. Absent: all is well. */
+  failure?: PublishFailure;
+  /** ms: when it was published last. */
+  publishedAt?: number;
+}
+
+/** `count`: tries in a row that failed this way; `since` and `at`: ms, the first and the last of them. */
+export type PublishFailure = Pick<Failure, "count" | "code" | "since" | "at">;
+
+/** A Service App, for which a manager with the scope for it is given tokens without a person. */
+export interface ServiceApp {
+  applicationId: string;
+  /** Id of the organization in which it acts. */
+  targetOrg: string;
+  /** Name of the token that asks for it. */
+  manager: string;
 }
 
 /** The right to refresh one token until `expires` (ms, by the store's clock). */
@@ -111,6 +147,8 @@ export function parseDocument(raw: RawFields): { document: TokenDocument; mistyp
   take("static", asBoolean);
   take("lease", asLease);
   take("failure", asFailure);
+  take("publish", asPublish);
+  take("serviceApp", asServiceApp);
   return { document, mistyped };
 }
 
@@ -179,6 +217,45 @@ function asFailure(value: unknown): Failure | undefined {
     ...(notBefore !== undefined && { notBefore }),
   };
 }
+
+function asPublish(value: unknown): Publish | undefined {
+  const fields = fieldsOf(value);
+  const { variables } = fields;
+  const region = REGIONS.find((known) => known === fields.region);
+  if (region === undefined || !Array.isArray(variables) || !variables.every(isId)) return undefined;
+  const via = asString(fields.via);
+  const nextAt = asNumber(fields.nextAt);
+  const failure = asPublishFailure(fields.failure);
+  const publishedAt = asNumber(fields.publishedAt);
+  return {
+    variables,
+    region,
+    ...(via && { via }),
+    ...(nextAt !== undefined && { nextAt }),
+    ...(failure !== undefined && { failure }),
+    ...(publishedAt !== undefined && { publishedAt }),
+  };
+}
+
+function asPublishFailure(value: unknown): PublishFailure | undefined {
+  const { count, code, since, at } = asFailure({ inputs: "", ...fieldsOf(value) }) ?? {};
+  if (count === undefined || code === undefined || since === undefined || at === undefined) return undefined;
+  return { count, code, since, at };
+}
+
+function asServiceApp(value: unknown): ServiceApp | undefined {
+  const fields = fieldsOf(value);
+  const [applicationId, targetOrg, manager] = [fields.applicationId, fields.targetOrg, fields.manager].map(
+    asString,
+  );
+  if (!isId(applicationId) || !isId(targetOrg) || manager === undefined || nameProblem(manager) !== undefined)
+    return undefined;
+  return { applicationId, targetOrg, manager };
+}
+
+/** An id as Webex gives them, which can stand in an address: a UUID, or base64. */
+export const isId = (value: unknown): value is string =>
+  typeof value === "string" && /^[\w=-]{1,200}$/.test(value);
 
 /** The fields of an object; none for anything else. */
 export const fieldsOf = (value: unknown): RawFields =>

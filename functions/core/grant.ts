@@ -37,6 +37,17 @@ export interface TokenEndpoint {
   exchange(request: ExchangeRequest): Promise<EndpointAnswer>;
   /** Refresh token → tokens (RFC 6749 §6). `patient`: nobody waits, a dropped request may be sent once more. */
   refresh(request: RefreshRequest, patient: boolean): Promise<EndpointAnswer>;
+  /** A manager's access token → tokens of a Service App (`POST /v1/applications/{id}/token`). */
+  issue(request: IssueRequest): Promise<EndpointAnswer>;
+}
+
+export interface IssueRequest {
+  applicationId: string;
+  clientId: string;
+  clientSecret: string;
+  targetOrg: string;
+  /** The manager's: it holds `spark:applications_token`. */
+  accessToken: string;
 }
 
 export interface RefreshRequest {
@@ -55,17 +66,17 @@ export interface ExchangeRequest {
 }
 
 /**
- * What an answer of the token endpoint means. Only a JSON refusal with 400 or 401 is final, whichever of Webex's
+ * What an answer of the token endpoint means. Only a JSON refusal with a `final` status is final, whichever of Webex's
  * two shapes it has; a blip must never be taken for death (an HTML page, a redirect, 403, 5xx: all transient).
  */
-export function judge(answer: EndpointAnswer, now: number): Verdict {
+export function judge(answer: EndpointAnswer, now: number, final: readonly number[] = [400, 401]): Verdict {
   if ("error" in answer) return refused(answer.error);
   const { status } = answer;
   const body = jsonOf(answer.body);
   if (status === 429) return refused(RATE_LIMITED, retryAfterOf(answer.retryAfter, now) ?? 0);
   if (status === 200) return body === undefined ? refused("not_json") : judgeGrant(body);
   const retryAfter = retryAfterOf(answer.retryAfter, now);
-  if ((status === 400 || status === 401) && body !== undefined)
+  if (final.includes(status) && body !== undefined)
     return { refusal: { code: errorCode(body, status), permanent: true } };
   return refused(`http_${status}`, retryAfter);
 }

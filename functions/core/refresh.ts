@@ -1,7 +1,8 @@
 import { afterGrant, afterRefusal } from "./changes.ts";
 import type { Changes, Lease } from "./document.ts";
-import { judge, RATE_LIMITED, type RefreshRequest, type TokenEndpoint, type Verdict } from "./grant.ts";
+import { RATE_LIMITED, type TokenEndpoint, type Verdict } from "./grant.ts";
 import type { Log } from "./log.ts";
+import { newTokens } from "./new-tokens.ts";
 import type { Runtime } from "./runtime.ts";
 import { type StoredToken, StoreUnavailable, sameCredentials, type TokenStore } from "./store.ts";
 import {
@@ -9,6 +10,7 @@ import {
   askFor,
   type Decision,
   decide,
+  isRenewable,
   LEASE_TIME,
   LONGEST_RETRY_AFTER,
   SECOND,
@@ -80,7 +82,7 @@ export async function refresh(
   const { store, runtime, log, threshold } = refresher;
   const { token } = claim;
   const from = runtime.now() + token.ahead;
-  const verdict = await askWebex(token, ask.by === "sweep", refresher);
+  const verdict = await newTokens(token, ask.by === "sweep", refresher);
   const asked = { from, until: runtime.now() + token.ahead };
 
   if (verdict.refusal?.code === RATE_LIMITED) {
@@ -165,9 +167,9 @@ async function passOver(
   decision: Exclude<Decision, { act: "refresh" }>,
   store: TokenStore,
 ): Promise<Outcome> {
-  const { refreshToken } = token.document;
+  const { document, snapshot } = token;
   // Without anything to refresh it would come up in every sweep for ever (somebody edited it by hand).
-  if (token.snapshot.fields.refreshAt !== undefined && (refreshToken === undefined || token.document.static))
+  if (snapshot.fields.refreshAt !== undefined && (!isRenewable(document) || document.static))
     await store.update(token, { refreshAt: undefined });
   switch (decision.act) {
     case "answer":
@@ -177,39 +179,10 @@ async function passOver(
     case "refuse":
       return {
         outcome: "failed",
-        code: token.document.failure?.code ?? decision.need,
+        code: document.failure?.code ?? decision.need,
         permanent: true,
       };
   }
-}
-
-async function askWebex(token: StoredToken, patient: boolean, refresher: Refresher): Promise<Verdict> {
-  for (const [field, reason] of Object.entries(token.unopened))
-    refresher.log("token.unopened", { token: token.name, field, reason });
-  const credentials = credentialsOf(token);
-  if ("lacking" in credentials)
-    return { refusal: { code: credentials.lacking, permanent: credentials.permanent } };
-  return judge(await refresher.endpoint.refresh(credentials, patient), refresher.runtime.now());
-}
-
-type Lack = { lacking: string; permanent: boolean };
-
-function credentialsOf({ document, mistyped, unopened }: StoredToken): RefreshRequest | Lack {
-  const { clientId, clientSecret, refreshToken } = document;
-  const [sealed] = Object.keys(unopened);
-  // It is the keys that are wrong: with the right ones all is well again.
-  if (sealed !== undefined) return { lacking: `unopened_${sealed}`, permanent: false };
-  const lack = (field: string): Lack => ({
-    lacking: `${mistyped.includes(field) ? "mistyped" : "missing"}_${field}`,
-    permanent: true,
-  });
-  if (clientId === undefined) return lack("clientId");
-  if (clientSecret === undefined) return lack("clientSecret");
-  if (refreshToken === undefined) return lack("refreshToken");
-  const credentials = { clientId, clientSecret, refreshToken };
-  // RFC 6749 appendix A: a line break, a space or an accent came along with a copy.
-  const spoilt = Object.entries(credentials).find(([, value]) => !/^[\x21-\x7e]+$/.test(value));
-  return spoilt === undefined ? credentials : { lacking: `mistyped_${spoilt[0]}`, permanent: true };
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Failure, TokenDocument } from "./document.ts";
 import type { StoredToken } from "./store.ts";
-import { isLeased, lifeOf, type Need, UNCHANGED_CODE } from "./time.ts";
+import { isLeased, isRenewable, lifeOf, type Need, UNCHANGED_CODE } from "./time.ts";
 
 /** How a token is, in the words that census, command line and page share. */
 export const STATES = [
@@ -17,10 +17,10 @@ export type State = (typeof STATES)[number];
 
 /** `now` is the store's clock, in ms. */
 export function stateOf({ document }: Pick<StoredToken, "document">, now: number): State {
-  const { static: fixed, refreshToken, failure } = document;
+  const { static: fixed, failure } = document;
   const lives = lifeOf(document, now) > 0;
   if (fixed) return lives ? "static" : "ended";
-  if (refreshToken === undefined) return lives ? "static" : "not authorized";
+  if (!isRenewable(document)) return lives ? "static" : "not authorized";
   if (failure?.permanent) return "needs a person";
   if (isLeased(document, now)) return "refreshing";
   if (failure !== undefined && failure.code !== UNCHANGED_CODE) return "retrying";
@@ -59,11 +59,13 @@ export const isRefusedByWebex = ({ permanent, code }: Failure) => permanent && !
 
 function refusalText(
   name: string,
-  { failure, redirectUri }: TokenDocument,
+  { failure, redirectUri, serviceApp }: TokenDocument,
   run: (command: string) => string,
   consent: string,
 ): string {
   const code = failure?.code ?? "refused";
+  if (serviceApp !== undefined && !UNASKED.test(code))
+    return `Webex gives no tokens to the Service App of token "${name}" (${code}): see to its authorization in Control Hub and to its manager "${serviceApp.manager}", then ${run("refresh")}`;
   const [, problem, field] = UNASKED.exec(code) ?? [];
   if (problem === "missing") return `token "${name}" has no ${field}: ${run("add")} to set it`;
   if (problem === "mistyped") return `${field} of token "${name}" is no text: ${run("add")} to set it anew`;

@@ -1,4 +1,4 @@
-import { type Changes, parseDocument, type RawFields, type TokenDocument } from "./document.ts";
+import { type Changes, fieldsOf, parseDocument, type RawFields, type TokenDocument } from "./document.ts";
 import { sha256 } from "./hash.ts";
 import { isSealed, type Opened, openFields, SEALED_FIELDS, sealFields, unsealed } from "./seal.ts";
 import type { Judged } from "./time.ts";
@@ -43,11 +43,20 @@ export interface DocumentStore extends DocumentReader {
   close(): Promise<void>;
 }
 
+/** What documents are found by: instants in ms, each with an index. A dot leads into an object. */
+export const INDEXED = ["refreshAt", "publish.nextAt"] as const;
+
+export type Indexed = (typeof INDEXED)[number];
+
 export interface UpTo {
   collection: Collection;
-  field: "refreshAt";
+  field: Indexed;
   until: number;
 }
+
+/** The value that a document has in an indexed field. */
+export const indexedValue = (fields: RawFields, field: Indexed): unknown =>
+  field.split(".").reduce<unknown>((value, name) => fieldsOf(value)[name], fields);
 
 /** The store did not answer, or not in time: whether a write landed is unknown. */
 export class StoreUnavailable extends Error {
@@ -98,8 +107,9 @@ export interface TokenStore extends TokenReader {
   /** What is stored plain and ought to be sealed: to be written along with the next changes. */
   toSeal(token: StoredToken): Changes;
   remove(name: string): Promise<boolean>;
-  /** Tokens with `refreshAt ≤ until`, the longest overdue first. */
-  due(until: number, limit: number, after?: StoredToken): Promise<StoredToken[]>;
+  /** Tokens whose `field` (absent: `refreshAt`) is at most `until`, the longest overdue first. */
+  due(until: number, limit: number, after?: StoredToken, field?: Indexed): Promise<StoredToken[]>;
+  /** By `refreshAt`. */
   countDue(until: number, after?: StoredToken): Promise<number>;
   /** Every token by name, in pages. */
   pages(limit: number): AsyncGenerator<StoredToken[]>;
@@ -123,7 +133,7 @@ export function tokenStore(documents: DocumentStore, now: () => number, sealer =
     return tokenOf(snapshot, await openFields(snapshot.id, snapshot.fields, sealer), readAt);
   };
   const tokensOf = (snapshots: Snapshot[]) => Promise.all(snapshots.map(open));
-  const due = (until: number): UpTo => ({ collection: "tokens", field: "refreshAt", until });
+  const due = (until: number, field: Indexed = "refreshAt"): UpTo => ({ collection: "tokens", field, until });
   return {
     documents,
     async read(name) {
@@ -142,7 +152,8 @@ export function tokenStore(documents: DocumentStore, now: () => number, sealer =
     },
     toSeal: ({ snapshot, document }) => (sealer.seals ? plainOnes(snapshot.fields, document) : {}),
     remove: (name) => documents.remove("tokens", name),
-    due: async (until, limit, after) => tokensOf(await documents.upTo(due(until), limit, after?.snapshot)),
+    due: async (until, limit, after, field) =>
+      tokensOf(await documents.upTo(due(until, field), limit, after?.snapshot)),
     countDue: (until, after) => documents.count(due(until), after?.snapshot),
     async *pages(limit) {
       let after: string | undefined;

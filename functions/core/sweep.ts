@@ -1,8 +1,10 @@
 import { RATE_LIMITED } from "./grant.ts";
+import { type Publisher, publish } from "./publish.ts";
 import { isHeld, type Outcome, type Refresher, refresh } from "./refresh.ts";
 import { recordSweep } from "./status.ts";
-import { type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
+import { type Indexed, type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
 import { SECOND } from "./time.ts";
+import type { Trouble } from "./variable.ts";
 
 /** What one sweep did. A type, not an interface: it goes into a log line and into the store as it is. */
 export type Sweep = {
@@ -19,7 +21,7 @@ export type Sweep = {
   elapsedMs: number;
 };
 
-export interface Sweeper extends Refresher {
+export interface Sweeper extends Refresher, Publisher {
   /** How many tokens are refreshed at a time. */
   concurrency: number;
   /** Runs work as soon as one of the process's `concurrency` places is free. */
@@ -64,7 +66,35 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
   const summary = { ...counts, remaining, overdueSeconds, elapsedMs: runtime.now() - started };
   log("sweep.done", summary);
   await recordSweep(summary, runtime.now(), store.documents);
+  if (mayGoOn()) await publishAll(sweeper, mayGoOn);
   return summary;
+}
+
+/** ms after which no token is published any more in this sweep: the next one has refreshes to begin. */
+const PUBLISHING_TIME = 20 * SECOND;
+
+/**
+ * Publishes what is due. Refreshes come first: it begins when none is left, and takes none of their places, so that no
+ * reader's ask waits behind it. Never throws `StoreUnavailable`: a sweep that refreshed has worked.
+ */
+async function publishAll(sweeper: Sweeper, mayGoOn: () => boolean): Promise<void> {
+  const { store, runtime, concurrency } = sweeper;
+  const began = runtime.now();
+  const queue = dueTokens(store, began, "publish.nextAt");
+  let stopped = false;
+  const work = async () => {
+    while (!stopped && mayGoOn() && runtime.now() < began + PUBLISHING_TIME) {
+      const { value: token, done } = await queue.next();
+      if (done) return;
+      if ((await publishDue(token, sweeper)) === RATE_LIMITED) stopped = true;
+    }
+  };
+  const workers = await Promise.allSettled(Array.from({ length: concurrency }, work));
+  for (const worker of workers) {
+    if (worker.status === "fulfilled") continue;
+    if (!(worker.reason instanceof StoreUnavailable)) throw worker.reason;
+    sweeper.log("store.unavailable", { reason: worker.reason.message });
+  }
 }
 
 const KIND: Record<Outcome["outcome"], "refreshed" | "failed" | "deferred"> = {
@@ -91,12 +121,24 @@ async function refreshDue(token: StoredToken, sweeper: Sweeper): Promise<Outcome
   }
 }
 
+/** What went wrong; `undefined`: nothing, or the store, whose next answer tells. */
+async function publishDue(token: StoredToken, sweeper: Sweeper): Promise<Trouble["code"] | undefined> {
+  try {
+    const published = await publish(token, sweeper);
+    return typeof published === "object" ? published.code : undefined;
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    sweeper.log("store.unavailable", { token: token.name });
+    return undefined;
+  }
+}
+
 /** What is due, page by page; the next page is fetched while this one is worked on. */
-async function* dueTokens(store: TokenStore, until: number) {
-  let page = store.due(until, PAGE);
+async function* dueTokens(store: TokenStore, until: number, field?: Indexed) {
+  let page = store.due(until, PAGE, undefined, field);
   for (;;) {
     const tokens = await page;
-    const next = tokens.length === PAGE ? store.due(until, PAGE, tokens.at(-1)) : undefined;
+    const next = tokens.length === PAGE ? store.due(until, PAGE, tokens.at(-1), field) : undefined;
     next?.catch(() => "reported when its turn comes");
     yield* tokens;
     if (next === undefined) return;

@@ -15,6 +15,8 @@ export const DEFAULT_THRESHOLD = 2 * HOUR;
 const DEFAULT_LIFETIME = 12 * HOUR;
 /** How long the right to refresh lasts: longer than Webex may take (8 s, once repeated) and the write after it. */
 export const LEASE_TIME = 30 * SECOND;
+/** How long one try to publish a token may take, in which nobody else begins one: no slow try brings back an old token. */
+export const PUBLISH_TIME = 30 * SECOND;
 /** `Retry-After` is obeyed up to this. */
 export const LONGEST_RETRY_AFTER = 10 * MINUTE;
 
@@ -157,7 +159,7 @@ export function isLeased({ lease }: TokenDocument, now: number): boolean {
 
 function wantsRefresh(document: TokenDocument, ask: Ask, now: number, threshold: number): boolean {
   if (ask.by === "operator") return true;
-  if (ask.by === "sweep") return document.refreshToken !== undefined && (document.refreshAt ?? 0) <= now;
+  if (ask.by === "sweep") return isRenewable(document) && (document.refreshAt ?? 0) <= now;
   return lifeOf(document, now) < thresholdOf(document, threshold) || isForced(document, ask, now);
 }
 
@@ -172,8 +174,12 @@ function isForced(document: TokenDocument, ask: Ask, now: number): boolean {
 
 function needOf(document: TokenDocument): Need | undefined {
   if (document.static) return "static_expired";
-  return document.refreshToken === undefined ? "not_authorized" : undefined;
+  return isRenewable(document) ? undefined : "not_authorized";
 }
+
+/** New tokens can be had for it: by its refresh token, or as a Service App. */
+export const isRenewable = ({ refreshToken, serviceApp }: TokenDocument): boolean =>
+  refreshToken !== undefined || serviceApp !== undefined;
 
 /** The earliest ms at which this ask may lead to a request to Webex. */
 function earliestTry(document: TokenDocument, ask: Ask, now: number): number {

@@ -1,4 +1,4 @@
-import type { Changes } from "../../functions/core/document.ts";
+import type { Changes, TokenDocument } from "../../functions/core/document.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { lifeOf } from "../../functions/core/time.ts";
@@ -9,30 +9,32 @@ export interface ImportedTokens {
   clientId: string;
   /** `undefined`: the one that is stored stays. */
   clientSecret: string | undefined;
-  refreshToken: string;
+  /** `undefined`: the one that is stored stays; a Service App that names its manager needs none. */
+  refreshToken: string | undefined;
   accessToken: string | undefined;
   /** ms: when the access token ends. `undefined`: nobody knows. */
   accessExpires: number | undefined;
+  /** `undefined`: what is stored stays. */
+  serviceApp?: TokenDocument["serviceApp"];
 }
 
 /** Puts tokens into a token, new or `existing`, to be refreshed at once. Throws `CommandError`. */
 export const putTokens = (
   name: string,
-  { clientId, clientSecret, refreshToken, accessToken, accessExpires }: ImportedTokens,
+  { clientId, clientSecret, refreshToken, accessToken, accessExpires, serviceApp }: ImportedTokens,
   existing: StoredToken | undefined,
   store: TokenStore,
   { now }: Runtime,
 ): Promise<StoredToken> =>
   put(name, store, existing, (current) => ({
     ...(clientSecret !== undefined && { clientSecret }),
-    refreshToken,
+    ...(refreshToken !== undefined && { refreshToken, orgId: undefined, refreshExpires: undefined }),
+    ...(serviceApp !== undefined && { serviceApp }),
     clientId,
-    orgId: undefined,
     static: undefined,
-    refreshExpires: undefined,
     authorizedAt: now() + (current?.ahead ?? 0),
     ...accessChanges(accessToken, accessExpires, current, now()),
-    ...renewed(refreshToken, now() + (current?.ahead ?? 0)),
+    ...renewed(true, now() + (current?.ahead ?? 0)),
   }));
 
 /** What the tokens before had learned, and new ones have to learn anew. */

@@ -1,6 +1,7 @@
 import type { Changes, TokenDocument } from "../../functions/core/document.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
+import { isRenewable } from "../../functions/core/time.ts";
 import { edit, renewed } from "../commands/stored.ts";
 
 /** What a person says of an integration; what is absent stays as it is. */
@@ -18,7 +19,7 @@ export const changeSettings = (
 /** Only a change of credentials concerns the refresher. */
 function changesFor({ document }: StoredToken, settings: ClientSettings, now: number): Changes {
   const credentials = settings.clientId !== undefined || settings.clientSecret !== undefined;
-  return { ...settings, ...(credentials && renewed(document.refreshToken, now)) };
+  return { ...settings, ...(credentials && renewed(isRenewable(document), now)) };
 }
 
 /** An address that Webex can send a browser back to; `undefined`: this is none. */

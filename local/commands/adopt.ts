@@ -1,6 +1,7 @@
 import pLimit from "p-limit";
 import { adopt as adoptToken } from "../../functions/core/census.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
+import { isRenewable } from "../../functions/core/time.ts";
 import type { Deployment } from "../deployment.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
@@ -59,7 +60,7 @@ async function adoptAll(store: TokenStore, { threshold }: Deployment, context: C
 async function adoptOnce(token: StoredToken, counter: Parameters<typeof adoptToken>[2]): Promise<boolean> {
   const now = () => counter.runtime.now() + token.ahead;
   if (await adoptToken(token, now(), counter)) return true;
-  if (token.document.refreshToken === undefined || token.document.refreshAt !== undefined) return false;
+  if (!isRenewable(token.document) || token.document.refreshAt !== undefined) return false;
   const current = await counter.store.read(token.name);
   return current !== undefined && current.version !== token.version && adoptToken(current, now(), counter);
 }

@@ -1,3 +1,4 @@
+import { toPublish } from "../../functions/core/changes.ts";
 import type { Changes } from "../../functions/core/document.ts";
 import { ownerOf } from "../../functions/core/grant.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
@@ -9,12 +10,16 @@ import { parseInstant } from "./durations.ts";
 import { CommandError } from "./errors.ts";
 import { outcomeText, type Result, refreshNow, resultView } from "./refresh.ts";
 import { readSecrets, type Secrets, stdinHelp } from "./secrets.ts";
+import { idOf, MANAGING_SCOPE, serviceAppOf } from "./service-app.ts";
 import { prospects, viewOf } from "./view.ts";
 
 interface Options {
   clientId?: string;
   static?: boolean;
   expires?: string;
+  serviceApp?: string;
+  org?: string;
+  manager?: string;
   replace?: boolean;
   json?: boolean;
 }
@@ -28,15 +33,29 @@ export const importToken: Register = (program, context) => {
     .option("--client-id <id>", "client id of the Service App or integration", (value) => value.trim())
     .option("--static", "a fixed access token that is never refreshed; needs --expires")
     .option("--expires <when>", "when the access token ends: 12h, 14d, 2026-12-31 or 2026-12-31T18:00Z")
+    .option(
+      "--service-app <id>",
+      "application id: new tokens come through the manager; needs --org and --manager",
+      idOf("--service-app"),
+    )
+    .option("--org <id>", "id of the organization in which the Service App acts", idOf("--org"))
+    .option("--manager <name>", `token that asks for them: it holds ${MANAGING_SCOPE}`, tokenName)
     .option("--replace", "put the tokens into one that exists, without asking")
     .addOption(jsonOption())
     .addHelpText("after", stdinHelp("refreshToken"))
-    .addHelpText("after", "With --static, one line is the access token.")
+    .addHelpText(
+      "after",
+      "With --static, one line is the access token; with --service-app, the client secret.",
+    )
     .addHelpText(
       "after",
       examples(
         ["import sales --client-id C1234", "asks for client secret, refresh and access token"],
         ["import sales --client-id C1234 < secrets.json", "takes them from a file"],
+        [
+          "import app --service-app Y2lz… --org 1eb6… --manager admin --client-id C1234",
+          "makes the tokens, too",
+        ],
         ["import demo --static --expires 12h", "a token from developer.webex.com, until it ends"],
       ),
     )
@@ -66,13 +85,17 @@ async function importStatic(name: string, options: Options, store: TokenStore, c
     accessExpires: expiryOf(options.expires, runtime.now()),
     orgId: ownerOf(accessToken)?.orgId,
     static: true,
+    serviceApp: undefined,
     ...FORGOTTEN,
     refreshToken: undefined,
     refreshAt: undefined,
     failure: undefined,
     lease: undefined,
   };
-  const token = await put(name, store, existing, () => changes);
+  const token = await put(name, store, existing, (current) => ({
+    ...changes,
+    ...toPublish(current?.document ?? {}, runtime.now() + (current?.ahead ?? 0)),
+  }));
   const now = runtime.now() + token.ahead;
   if (options.json) terminal.json(viewOf(token, now));
   else terminal.print(`token "${name}" is a fixed access token: ${prospects(token, now)}`);
@@ -94,33 +117,39 @@ async function importRefresh(
   const clientId = options.clientId || existing?.document.clientId;
   if (clientId === undefined)
     throw new CommandError("a refresh token needs --client-id, the client id it belongs to");
-  const { clientSecret, refreshToken, accessToken } = await neededSecrets(existing, terminal);
-  const tokens = { clientId, clientSecret, refreshToken, accessToken, accessExpires };
+  const serviceApp = (await serviceAppOf(name, options, store)) ?? existing?.document.serviceApp;
+  const { clientSecret, refreshToken, accessToken } = await neededSecrets(
+    existing,
+    serviceApp !== undefined,
+    terminal,
+  );
+  const tokens = { clientId, clientSecret, refreshToken, accessToken, accessExpires, serviceApp };
   const token = await putTokens(name, tokens, existing, store, runtime);
   tell(await refreshNow(token.name, store, deployment, context), options, context);
 }
 
 async function neededSecrets(
   existing: StoredToken | undefined,
+  fromManager: boolean,
   terminal: Context["terminal"],
-): Promise<Secrets & { refreshToken: string }> {
+): Promise<Secrets> {
   const stored = existing?.document.clientSecret !== undefined;
   const secrets = await readSecrets(
     {
       clientSecret: stored ? "Enter keeps the one that is stored" : "",
-      refreshToken: "",
+      refreshToken: fromManager ? "Enter if you have none: it is asked for" : "",
       accessToken: "Enter if you have none",
     },
-    "refreshToken",
+    fromManager ? "clientSecret" : "refreshToken",
     terminal,
   );
   const { clientSecret, refreshToken } = secrets;
-  if (refreshToken === undefined) throw new CommandError("no refresh token was given");
+  if (refreshToken === undefined && !fromManager) throw new CommandError("no refresh token was given");
   if (clientSecret === undefined && !stored)
     throw new CommandError(
       'no client secret was given: on standard input, {"clientSecret":"…","refreshToken":"…"} brings both',
     );
-  return { ...secrets, refreshToken };
+  return secrets;
 }
 
 /** What was typed stays, whatever Webex says of it: the way on is told. */

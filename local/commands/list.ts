@@ -1,7 +1,7 @@
 import { styleText } from "node:util";
 import type { State } from "../../functions/core/state.ts";
 import type { StoredToken } from "../../functions/core/store.ts";
-import { lifeOf } from "../../functions/core/time.ts";
+import { isRenewable, lifeOf } from "../../functions/core/time.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { durationText, fromNow } from "./durations.ts";
 import { table } from "./table.ts";
@@ -72,15 +72,20 @@ function row(token: StoredToken, now: number): string[] {
     life > 0 ? durationText(life) : "-",
     dueText(token, now),
     runwayText(token, now),
-    document.failure?.code ?? "-",
+    failureText(token),
     orgId ?? "-",
     cluster ?? "-",
   ];
 }
 
+/** Of a refresh that fails more depends. */
+function failureText({ document: { failure, publish } }: StoredToken): string {
+  return failure?.code ?? (publish?.failure ? `publish: ${publish.failure.code}` : "-");
+}
+
 function dueText({ document }: StoredToken, now: number): string {
-  const { refreshToken, refreshAt = now } = document;
-  if (refreshToken === undefined || document.static) return "-";
+  const { refreshAt = now } = document;
+  if (!isRenewable(document) || document.static) return "-";
   return refreshAt <= now ? "now" : fromNow(refreshAt, now);
 }
 

@@ -36,7 +36,7 @@ export const show: Register = (program, context) => {
 function lines(token: StoredToken, now: number, reveal: boolean): string[][] {
   const { document, mistyped, unopened } = token;
   const { state, orgId, cluster } = viewOf(token, now);
-  const { failure } = document;
+  const { failure, publish, serviceApp } = document;
   const secret = (value?: string) => value && (reveal ? value : `hidden, ${value.length} characters`);
   const instant = (value?: number) => value && `${iso(value) ?? value}  ${iso(value) && fromNow(value, now)}`;
   const failed =
@@ -62,6 +62,14 @@ function lines(token: StoredToken, now: number, reveal: boolean): string[][] {
     ["scope granted", document.scope],
     ["organization", orgId],
     ["cluster", cluster],
+    ["service app", serviceApp?.applicationId],
+    ["  acts in", serviceApp?.targetOrg],
+    ["  manager", serviceApp?.manager],
+    ["published in", publish && `${publish.variables.join(", ")} (${publish.region})`],
+    ["  via", publish?.via],
+    ["  last", instant(publish?.publishedAt)],
+    ["  next try", instant(publish?.nextAt)],
+    ["  failure", publish?.failure && `${publish.failure.code}, ${publish.failure.count}x`],
     ["passphrase", document.passphraseHash && "its own"],
     ["of a wrong kind", mistyped.join(", ")],
     ...Object.entries(unopened).map(([field, reason]): [string, string] => [

@@ -39,11 +39,11 @@ export async function edit(
 }
 
 /** What every writer of credentials does besides: what went wrong is forgotten, and a refresh is due at once. */
-export function renewed(refreshToken: string | undefined, now: number): Changes {
+export function renewed(renewable: boolean, now: number): Changes {
   return {
     failure: undefined,
     lease: undefined,
-    ...(refreshToken !== undefined && { refreshAt: now }),
+    ...(renewable && { refreshAt: now }),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Failure } from "../../functions/core/document.ts";
+import type { Failure, Publish, Region, ServiceApp } from "../../functions/core/document.ts";
 import { ownerOf } from "../../functions/core/grant.ts";
 import { type State, stateOf } from "../../functions/core/state.ts";
 import type { StoredToken } from "../../functions/core/store.ts";
@@ -15,14 +15,26 @@ export interface TokenView {
   refreshAt: string | null;
   refreshExpires: string | null;
   failure: { code: string; count: number; permanent: boolean; since: string | null } | null;
+  publish: PublishView | null;
+  serviceApp: ServiceApp | null;
   orgId: string | null;
   cluster: string | null;
+}
+
+interface PublishView {
+  variables: readonly string[];
+  region: Region;
+  via: string | null;
+  /** `null`: what is held is published. */
+  nextAt: string | null;
+  publishedAt: string | null;
+  failure: { code: string; count: number; since: string | null } | null;
 }
 
 /** `now` is the store's clock, in ms. */
 export function viewOf(token: StoredToken, now: number): TokenView {
   const { document } = token;
-  const { accessToken, accessExpires, refreshAt, refreshExpires, failure } = document;
+  const { accessToken, accessExpires, refreshAt, refreshExpires, failure, publish, serviceApp } = document;
   const owner = accessToken === undefined ? undefined : ownerOf(accessToken);
   return {
     name: token.name,
@@ -32,6 +44,8 @@ export function viewOf(token: StoredToken, now: number): TokenView {
     refreshAt: iso(refreshAt),
     refreshExpires: iso(refreshExpires),
     failure: failure ? failureView(failure) : null,
+    publish: publish ? publishView(publish) : null,
+    serviceApp: serviceApp ?? null,
     orgId: owner?.orgId ?? document.orgId ?? null,
     cluster: owner?.cluster ?? null,
   };
@@ -69,6 +83,15 @@ const failureView = ({ code, count, permanent, since }: Failure) => ({
   count,
   permanent,
   since: iso(since),
+});
+
+const publishView = ({ variables, region, via, nextAt, publishedAt, failure }: Publish): PublishView => ({
+  variables,
+  region,
+  via: via ?? null,
+  nextAt: iso(nextAt),
+  publishedAt: iso(publishedAt),
+  failure: failure ? { code: failure.code, count: failure.count, since: iso(failure.since) } : null,
 });
 
 /** `null` too where a number that was typed by hand is no instant. */

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { type Application, checkedApplication } from "./application.ts";
 import type { AuthorizationRequest } from "./authorization-request.ts";
 import { type Client, checkedClient } from "./client.ts";
 import { addOne, type CountedGrant, type Counters, readCounters, type Tally } from "./counters.ts";
@@ -14,6 +15,7 @@ import {
 } from "./grants.ts";
 import { InputError } from "./input.ts";
 import { Refusal } from "./refusal.ts";
+import { checkedVariable, type Variable } from "./variable.ts";
 
 /** What its methods take and give. */
 export type { Client, Counters, TokenResponse };
@@ -92,13 +94,46 @@ export class Authority {
     return exchange(this.#granter, client, request);
   }
 
-  /** Whose access token this is, and whether it lives; undefined for one never issued. */
-  holder(accessToken: string): { client: Client; live: boolean } | undefined {
-    const sql = "SELECT client_id, expires, revoked FROM access_tokens WHERE token = ?";
-    type Row = { client_id: string; expires: number; revoked: number };
+  /** Whose access token this is, what it allows, and whether it lives; undefined for one never issued. */
+  holder(accessToken: string): { client: Client; scopes: string[]; live: boolean } | undefined {
+    const sql = `SELECT a.client_id, a.expires, a.revoked, r.scope FROM access_tokens a
+      JOIN refresh_tokens r ON r.token = a.refresh_token WHERE a.token = ?`;
+    type Row = { client_id: string; expires: number; revoked: number; scope: string };
     const row = this.#db.rows<Row>(sql, accessToken)[0];
     const client = row && this.client(row.client_id);
-    return client && { client, live: !row.revoked && row.expires > this.#clock() };
+    if (!client) return undefined;
+    return { client, scopes: row.scope.split(" "), live: !row.revoked && row.expires > this.#clock() };
+  }
+
+  /** Makes or replaces a global variable of an organization's contact centre. */
+  putVariable(orgId: string, input: unknown): void {
+    const variable = checkedVariable(input);
+    const sql = "INSERT OR REPLACE INTO variables VALUES (?, ?, ?)";
+    this.#db.change(sql, orgId, variable.id, JSON.stringify(variable));
+  }
+
+  variable(orgId: string, id: string): Variable | undefined {
+    return this.variables().find((one) => one.orgId === orgId && one.variable.id === id)?.variable;
+  }
+
+  variables(): { orgId: string; variable: Variable }[] {
+    const sql = "SELECT org_id, variable FROM variables ORDER BY org_id, id";
+    const rows = this.#db.rows<{ org_id: string; variable: string }>(sql);
+    return rows.map((row) => ({ orgId: row.org_id, variable: JSON.parse(row.variable) as Variable }));
+  }
+
+  /** Makes or replaces a Service App; its client is registered by itself. */
+  registerApplication(input: unknown): void {
+    const application = checkedApplication(input);
+    const { applicationId } = application;
+    const sql = "INSERT OR REPLACE INTO applications VALUES (?, ?)";
+    this.#db.change(sql, applicationId, JSON.stringify(application));
+  }
+
+  application(applicationId: string): Application | undefined {
+    const sql = "SELECT settings FROM applications WHERE application_id = ?";
+    const row = this.#db.rows<{ settings: string }>(sql, applicationId)[0];
+    return row && (JSON.parse(row.settings) as Application);
   }
 
   /** Ends tokens before their time, of one client or of all; returns how many lived until then. */

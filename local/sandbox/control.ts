@@ -31,6 +31,27 @@ const CONTROL: Record<string, Record<string, Command>> = {
       };
     },
   },
+  "/sandbox/applications": {
+    POST: ({ authority }, input) => {
+      authority.registerApplication(input);
+      return {};
+    },
+  },
+  "/sandbox/variables": {
+    GET: ({ authority }) => ({
+      variables: authority.variables().map(({ orgId, variable: { defaultValue, ...variable } }) => {
+        const holder = authority.holder(defaultValue);
+        const holds = holder && { clientId: holder.client.clientId, live: holder.live };
+        return { orgId, ...variable, characters: defaultValue.length, ...(holds && { token: holds }) };
+      }),
+    }),
+    POST: ({ authority }, input) => {
+      const { orgId, variable } = objectWith(input, ["orgId", "variable"]);
+      if (typeof orgId !== "string") throw new InputError("orgId", "must be a string");
+      authority.putVariable(orgId, variable);
+      return {};
+    },
+  },
   "/sandbox/grants": {
     POST: ({ authority }, input) => {
       const { clientId } = objectWith(input, ["clientId"]);

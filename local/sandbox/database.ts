@@ -14,6 +14,8 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS access_tokens (token TEXT PRIMARY KEY, client_id TEXT NOT NULL,
     refresh_token TEXT NOT NULL, expires INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);
   CREATE INDEX IF NOT EXISTS access_by_refresh ON access_tokens (refresh_token, expires);
+  CREATE TABLE IF NOT EXISTS variables (org_id TEXT, id TEXT, variable TEXT NOT NULL, PRIMARY KEY (org_id, id));
+  CREATE TABLE IF NOT EXISTS applications (application_id TEXT PRIMARY KEY, settings TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS counters (grant_type TEXT, tally TEXT, count INTEGER NOT NULL,
     PRIMARY KEY (grant_type, tally));
   PRAGMA application_id = ${APPLICATION_ID};`;

@@ -1,7 +1,7 @@
 import type { Fault, FaultRequest } from "./faults.ts";
 import type { RefreshMode, TokenResponse } from "./grants.ts";
 import { DEAD_REFRESH_TOKEN } from "./refusal.ts";
-import { brokerError, type Reply, UNAUTHORIZED, webexError } from "./reply.ts";
+import { brokerError, contactCentreError, type Reply, UNAUTHORIZED, webexError } from "./reply.ts";
 
 /** The authority's own answer, bent: `mode` before it is made, `bend` after; late, or lost on its way. */
 export interface Processing {
@@ -49,6 +49,13 @@ const EFFECTS: Record<Fault, (request: FaultRequest) => Effect> = {
   strings: () => bend((tokens) => mapValues(tokens, String)),
   "empty-token": () => bend((tokens) => ({ ...tokens, access_token: "" })),
   redirect: () => reply({ status: 302, headers: { location: "/v1/elsewhere" } }),
+  "variable-401": () => reply(contactCentreError(401)),
+  "variable-403": () => reply(contactCentreError(403)),
+  "variable-404": () => reply(contactCentreError(404)),
+  "variable-412": () => reply(contactCentreError(412)),
+  "variable-429": () => reply({ status: 429 }),
+  "variable-500": () => reply(contactCentreError(500)),
+  "variable-html": () => reply(page(200)),
 };
 
 const TOO_MANY = "The request was throttled. Too many requests have been sent in a given amount of time.";

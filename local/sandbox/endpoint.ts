@@ -6,7 +6,17 @@ import { type Reply, webexError } from "./reply.ts";
 
 /** Something that happened; never a token, code or secret. `clientId` is only ever that of a registered client. */
 export interface SandboxEvent {
-  kind: "ask" | "allow" | "deny" | "grant" | "refresh" | "refuse" | "fault" | "control" | "error";
+  kind:
+    | "ask"
+    | "allow"
+    | "deny"
+    | "grant"
+    | "refresh"
+    | "refuse"
+    | "variable"
+    | "fault"
+    | "control"
+    | "error";
   clientId?: string;
   fault?: Fault;
 }
@@ -27,6 +37,11 @@ export interface Incoming {
 
 /** A reply, or none: the connection is destroyed, or stays open without a word. */
 export type Answer = Reply | "destroy" | "hang";
+
+/** The access token of a request (RFC 6750 §2.1); undefined where there is none. */
+export function bearerOf(request: IncomingMessage): string | undefined {
+  return /^Bearer ([^ ]+)$/.exec(request.headers.authorization ?? "")?.[1];
+}
 
 /** A 405 unless the request has one of these methods. */
 export function methodIs(request: IncomingMessage, ...methods: string[]): Reply | undefined {

@@ -1,6 +1,9 @@
 import { InputError, objectWith } from "./input.ts";
 
-/** Every way the sandbox can misbehave. `reach`: all endpoints, the token endpoint, or refreshes only. */
+/** What gives tokens (Service Apps' too), tells who holds one, or keeps the contact centre's global variables. */
+type Endpoint = "token" | "people" | "variable";
+
+/** Every way the sandbox can misbehave. `reach`: all endpoints, one of them, or refreshes only. */
 export const FAULTS = [
   { fault: "down", reach: "all", about: "the connection is destroyed without an answer" },
   { fault: "hang", reach: "all", about: "the connection stays open and is never answered" },
@@ -33,7 +36,22 @@ export const FAULTS = [
   { fault: "strings", reach: "token", about: "numbers are strings" },
   { fault: "empty-token", reach: "token", about: 'access_token is ""' },
   { fault: "redirect", reach: "token", about: "302 to another path of the same host" },
-] as const satisfies readonly { fault: string; reach: "all" | "token" | "refresh"; about: string }[];
+  { fault: "variable-401", reach: "variable", about: "global variables: 401, the token is not taken" },
+  { fault: "variable-403", reach: "variable", about: "global variables: 403, not allowed" },
+  { fault: "variable-404", reach: "variable", about: "global variables: 404, there is none of this id" },
+  { fault: "variable-412", reach: "variable", about: "global variables: 412, changed by somebody else" },
+  {
+    fault: "variable-429",
+    reach: "variable",
+    about: "global variables: 429 without Retry-After and without a body",
+  },
+  {
+    fault: "variable-500",
+    reach: "variable",
+    about: "global variables: 500 with the contact centre's JSON error",
+  },
+  { fault: "variable-html", reach: "variable", about: "global variables: 200 with an HTML page" },
+] as const satisfies readonly { fault: string; reach: "all" | Endpoint | "refresh"; about: string }[];
 
 export type Fault = (typeof FAULTS)[number]["fault"];
 
@@ -51,7 +69,7 @@ export interface FaultRequest {
 
 /** What a request is, for choosing the fault that meets it. */
 export interface Target {
-  endpoint: "token" | "people";
+  endpoint: Endpoint;
   refresh: boolean;
   clientId?: string | undefined;
 }
@@ -132,6 +150,6 @@ export function createFaults(clock: () => number) {
 
 function meets(fault: FaultRequest, target: Target): boolean {
   const reach = FAULTS.find((known) => known.fault === fault.fault)?.reach;
-  const reached = reach === "all" || (target.endpoint === "token" && (reach === "token" || target.refresh));
+  const reached = reach === "all" || reach === target.endpoint || (reach === "refresh" && target.refresh);
   return reached && (fault.clientId === undefined || fault.clientId === target.clientId);
 }

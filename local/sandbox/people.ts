@@ -1,4 +1,4 @@
-import { type Answer, type Incoming, met, methodIs, type Parts } from "./endpoint.ts";
+import { type Answer, bearerOf, type Incoming, met, methodIs, type Parts } from "./endpoint.ts";
 import { json, UNAUTHORIZED, webexError } from "./reply.ts";
 
 /** Webex's own ids are base64 of a `ciscospark:` URI; the UUID in it is what a token ends in. */
@@ -9,7 +9,7 @@ function webexId(kind: string, uuid: string): string {
 /** `/v1/people/me`: who holds the access token of the request. */
 export async function peopleMe({ authority, faults, tell }: Parts, { request }: Incoming): Promise<Answer> {
   request.resume();
-  const token = /^Bearer ([^ ]+)$/.exec(request.headers.authorization ?? "")?.[1];
+  const token = bearerOf(request);
   const holder = token === undefined ? undefined : authority.holder(token);
   const clientId = holder?.client.clientId;
   const effect = met(faults, tell, { endpoint: "people", refresh: false, clientId });

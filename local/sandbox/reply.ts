@@ -30,6 +30,22 @@ export function webexError(status: number, message: string, headers: Record<stri
   );
 }
 
+const CONTACT_CENTRE: Readonly<Record<number, string>> = {
+  400: "The request is not valid.",
+  401: "The access token is missing, has ended, or is not known.",
+  403: "The access token does not allow this.",
+  404: "There is no such resource.",
+  405: "The request method is not supported.",
+  412: "The resource was changed meanwhile.",
+  500: "Something went wrong on the server.",
+};
+
+/** The error shape of the contact centre's APIs. */
+export function contactCentreError(status: number, ...message: string[]): Reply {
+  const told = message.length > 0 ? message : [CONTACT_CENTRE[status] ?? ""];
+  return json(status, { trackingId: randomUUID(), error: { key: String(status), message: told } });
+}
+
 /** What webexapis.com says to a request without a live access token (401). */
 export const UNAUTHORIZED =
   "The request requires a valid access token set in the Authorization request header.";

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { applicationToken, isApplicationPath } from "./application-endpoint.ts";
 import { Authority } from "./authority.ts";
 import { authorize, decision } from "./consent.ts";
 import { control } from "./control.ts";
@@ -8,6 +9,7 @@ import { createFaults } from "./faults.ts";
 import { peopleMe } from "./people.ts";
 import { webexError } from "./reply.ts";
 import { accessToken } from "./token-endpoint.ts";
+import { cadVariable, isVariablePath } from "./variable-endpoint.ts";
 
 export type { SandboxEvent };
 
@@ -20,7 +22,7 @@ export interface SandboxOptions {
 
 export type Sandbox = ReturnType<typeof createSandbox>;
 
-/** A stand-in for Webex's OAuth endpoints; throws an Error that names `file` if that cannot be read and written. */
+/** A stand-in for Webex's OAuth endpoints and the contact centre's global variables; throws an Error that names `file` if that cannot be read and written. */
 export function createSandbox({ file, clock = Date.now, onEvent = () => {} }: SandboxOptions) {
   const authority = new Authority(file, clock);
   const faults = createFaults(clock);
@@ -60,6 +62,8 @@ async function handle(parts: Parts, request: IncomingMessage): Promise<Answer> {
   const [path = "", ...rest] = (request.url ?? "").split("?");
   const incoming = { request, path, query: rest.join("?") };
   if (path === "/v1/access_token") return accessToken(parts, incoming);
+  if (isApplicationPath(path)) return applicationToken(parts, incoming);
+  if (isVariablePath(path)) return cadVariable(parts, incoming);
   if (path === "/v1/people/me") return peopleMe(parts, incoming);
   if (path === "/v1/authorize") return authorize(parts, incoming);
   if (path === "/v1/authorize/decision") return decision(parts, incoming);

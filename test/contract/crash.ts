@@ -64,6 +64,7 @@ export function mortalProcess(world: World, kill?: Kill, documents = world.docum
   const endpoint: TokenEndpoint = {
     refresh: (request, patient) => asked(() => world.endpoint.refresh(request, patient)),
     exchange: (request) => asked(() => world.endpoint.exchange(request)),
+    issue: (request) => asked(() => world.endpoint.issue(request)),
   };
   const runtime: Runtime = {
     ...world.runtime,

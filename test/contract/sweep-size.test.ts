@@ -1,5 +1,6 @@
 import pLimit from "p-limit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { globalVariables } from "../../functions/adapters/global-variables.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import type { EndpointAnswer, TokenEndpoint } from "../../functions/core/grant.ts";
 import { type DocumentStore, type TokenStore, tokenStore } from "../../functions/core/store.ts";
@@ -43,6 +44,7 @@ function granting(answer: (count: number) => EndpointAnswer = granted) {
   let count = 0;
   const endpoint: TokenEndpoint = {
     exchange: () => Promise.reject(new Error("nobody exchanges")),
+    issue: () => Promise.reject(new Error("nobody has a Service App")),
     refresh: async () => answer(++count),
   };
   return { endpoint, asked: () => count };
@@ -69,6 +71,7 @@ function sweeperOf(store: TokenStore, endpoint: TokenEndpoint, more: Partial<Swe
   return {
     store,
     endpoint,
+    variables: globalVariables("http://127.0.0.1:9"),
     runtime: runtimeOf(clock),
     log: () => {},
     threshold: DEFAULT_THRESHOLD,

@@ -78,5 +78,6 @@ export function escorted(
   return {
     refresh: (request, patient) => escort(() => endpoint.refresh(request, patient)),
     exchange: (request) => escort(() => endpoint.exchange(request)),
+    issue: (request) => escort(() => endpoint.issue(request)),
   };
 }

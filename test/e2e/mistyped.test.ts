@@ -50,11 +50,20 @@ const FIELDS: Record<Field, "text" | "number" | "object" | "true"> = {
   failure: "object",
   passphraseHash: "text",
   static: "true",
+  publish: "object",
+  serviceApp: "object",
 };
 const CREDENTIALS: readonly Field[] = ["clientId", "clientSecret", "refreshToken"];
 
 /** What no refresh has a use for. */
-const UNUSED: readonly Field[] = ["redirectUri", "scope", "scopes", "passphraseHash"];
+const UNUSED: readonly Field[] = [
+  "redirectUri",
+  "scope",
+  "scopes",
+  "passphraseHash",
+  "publish",
+  "serviceApp",
+];
 
 /** Every kind that the console offers, none of them a good number or a good object. `beyondJson`: JSON has it not. */
 const KINDS: Record<string, { typed?: Typed; beyondJson?: true }> = {

@@ -237,6 +237,7 @@ function endpointOf(process: Process, wires: Wires): TokenEndpoint {
       const asked = askedNow();
       return send(process, wires, () => authority.exchange(request, asked));
     },
+    issue: () => Promise.reject(new Error("nobody has a Service App")),
     async refresh(request, patient) {
       const sent = requests.sent(process, request);
       const once = () => {

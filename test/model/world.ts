@@ -134,7 +134,8 @@ export function makeWorld(told: History, trace?: (line: string) => void) {
     }
     const refresher = refresherOf(process);
     if (process.name === "setup") return makeSetup({ ...refresher, passphrases, plainStates: true });
-    return makeRefresher({ ...refresher, concurrency: 2, limit: (work) => work(), deadline: 9 * MINUTE });
+    const sweeping = { concurrency: 2, limit: <T>(work: () => Promise<T>) => work(), deadline: 9 * MINUTE };
+    return makeRefresher({ ...refresher, ...sweeping, variables: NO_VARIABLES });
   };
 
   /** A process that has nothing else to do has done what it was asked for this token. */
@@ -431,3 +432,6 @@ function replyOf(error: unknown): Reply {
   if (error instanceof StoreUnavailable) return { status: 503, body: {} };
   throw error;
 }
+
+const nobodyPublishes = () => Promise.reject(new Error("nobody publishes"));
+const NO_VARIABLES = { read: nobodyPublishes, write: nobodyPublishes };

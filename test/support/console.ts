@@ -49,7 +49,15 @@ export async function openShop(options: ShopOptions = {}) {
   const passphrases = await openPassphrases({ file: passphrase }, log, runtime.now);
   const service =
     options.service === true
-      ? await startService({ settings, store, passphrases, webexUrl, host: "127.0.0.1", log })
+      ? await startService({
+          settings,
+          store,
+          passphrases,
+          webexUrl,
+          wxccUrl: sandboxUrl,
+          host: "127.0.0.1",
+          log,
+        })
       : undefined;
   const bugs: string[] = [];
   const deployment = (): Workplace => ({

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import pLimit from "p-limit";
 import { expect } from "vitest";
 import { corsFor, sampleCors } from "../../functions/adapters/cors.ts";
+import { globalVariables } from "../../functions/adapters/global-variables.ts";
 import { type Handler, serve } from "../../functions/adapters/http.ts";
 import { jsonLog } from "../../functions/adapters/log.ts";
 import type { Metadata } from "../../functions/adapters/metadata.ts";
@@ -213,6 +214,7 @@ export async function startServed(options: ServedOptions = {}) {
     serve({
       handle: makeRefresher({
         ...common,
+        variables: globalVariables(new URL(webexUrl).origin),
         hold: { until: 0 },
         concurrency: 10,
         limit: pLimit(10),
@@ -396,6 +398,7 @@ function notedEndpoint(endpoint: TokenEndpoint, note: (secret: unknown) => void)
   };
   return {
     exchange: async (request) => noted(await endpoint.exchange(request)),
+    issue: async (request) => noted(await endpoint.issue(request)),
     refresh: async (request, patient) => noted(await endpoint.refresh(request, patient)),
   };
 }

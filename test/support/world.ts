@@ -1,4 +1,5 @@
 import pLimit from "p-limit";
+import { globalVariables } from "../../functions/adapters/global-variables.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { webexEndpoint } from "../../functions/adapters/webex.ts";
 import type { Changes, RawFields, TokenDocument } from "../../functions/core/document.ts";
@@ -78,15 +79,16 @@ async function wired(options: WorldOptions) {
   const documents = options.documents ?? openSqlite(":memory:", clock.now);
   const store = tokenStore(documents, runtime.now, options.sealer);
   const endpoint = webexEndpoint(url);
+  const variables = globalVariables(new URL(url).origin);
   const logged: Logged[] = [];
   const log = (event: Event, details: Details = {}) => {
     logged.push({ event, details });
     printed(JSON.stringify({ event, ...details }));
   };
-  return { clock, runtime, sandbox, url, documents, store, endpoint, logged, log };
+  return { clock, runtime, sandbox, url, documents, store, endpoint, variables, logged, log };
 }
 
-function processes({ clock, runtime, store, endpoint, log }: Parts) {
+function processes({ clock, runtime, store, endpoint, variables, log }: Parts) {
   /** One process of the service. Two of them share nothing but the store. */
   const refresher = (more: Partial<Refresher> = {}): Refresher => {
     const hold = { until: 0 };
@@ -94,7 +96,7 @@ function processes({ clock, runtime, store, endpoint, log }: Parts) {
   };
   const sweeper = (more: Partial<Sweeper> = {}): Sweeper => {
     const concurrency = more.concurrency ?? 10;
-    return { ...refresher(), concurrency, limit: pLimit(concurrency), deadline: 540_000, ...more };
+    return { ...refresher(), variables, concurrency, limit: pLimit(concurrency), deadline: 540_000, ...more };
   };
   return {
     refresher,

@@ -110,8 +110,8 @@ describe("the pasted address", () => {
 });
 
 test("a writer of credentials clears what was wrong, and has a refresh token refreshed at once", () => {
-  expect(renewed("r", NOW)).toEqual({ failure: undefined, lease: undefined, refreshAt: NOW });
-  expect(renewed(undefined, NOW)).toEqual({ failure: undefined, lease: undefined });
+  expect(renewed(true, NOW)).toEqual({ failure: undefined, lease: undefined, refreshAt: NOW });
+  expect(renewed(false, NOW)).toEqual({ failure: undefined, lease: undefined });
 });
 
 test("the view for programs holds instants and no secret", () => {

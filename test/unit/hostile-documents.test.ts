@@ -182,7 +182,7 @@ describe("a consent", () => {
       asked++;
       return { error: "network" as const };
     };
-    const endpoint = { exchange: never, refresh: never };
+    const endpoint = { exchange: never, refresh: never, issue: never };
     const authorizer = {
       store,
       endpoint,

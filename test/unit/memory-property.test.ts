@@ -244,6 +244,7 @@ function makeWorld({ skew, lifetimes }: Pick<History, "skew" | "lifetimes">) {
   });
   const endpoint = {
     exchange: () => Promise.reject(new Error("nobody exchanges")),
+    issue: () => Promise.reject(new Error("nobody has a Service App")),
     async refresh(): Promise<EndpointAnswer> {
       await time.sleep(100);
       if (state.webex === "fails") return { status: 503, body: "" };

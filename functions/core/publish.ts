@@ -1,0 +1,184 @@
+import { toPublish } from "./changes.ts";
+import { isId, type Publish, type PublishFailure, type TokenDocument } from "./document.ts";
+import { ownerOf } from "./grant.ts";
+import type { Log } from "./log.ts";
+import type { Runtime } from "./runtime.ts";
+import type { StoredToken, TokenStore } from "./store.ts";
+import { backoffOf, lifeOf, lifetimeOf, PUBLISH_TIME, SECOND } from "./time.ts";
+import {
+  type Code,
+  type GlobalVariables,
+  isLasting,
+  judgeVariable,
+  LONGEST_VALUE,
+  type Trouble,
+} from "./variable.ts";
+
+export interface Publisher {
+  store: TokenStore;
+  variables: GlobalVariables;
+  runtime: Runtime;
+  log: Log;
+}
+
+/** What a token must hold to change a global variable. */
+export const WRITING_SCOPE = "cjp:config_write";
+
+/** What became of one token. `moved`: the document changed meanwhile, and a later try sees to what is there now. */
+export type Published = "published" | "nothing" | "moved" | Trouble;
+
+/**
+ * Puts the access token into the global variables that its document names, if that is due. Each write to the contact
+ * centre comes right after one of the document, on the condition that it still is the version that was read: it proves that
+ * no newer token is there, and moves `nextAt` ahead, so that nobody else begins before this try must be over. Whoever dies
+ * in between leaves a token that is due again.
+ */
+export async function publish(token: StoredToken, publisher: Publisher): Promise<Published> {
+  const { runtime, log } = publisher;
+  const now = runtime.now() + token.ahead;
+  const { publish: wish, accessToken } = token.document;
+  if (wish?.nextAt === undefined || wish.nextAt > now) return "nothing";
+  if (accessToken === undefined || lifeOf(token.document, now) === 0) {
+    // The next grant makes it due again.
+    await settle(token, withoutNext(wish), publisher);
+    return "nothing";
+  }
+
+  const ended = await putAll(token, wish, accessToken, publisher);
+  if (ended === "moved") return "moved";
+  const { current, trouble } = ended;
+  const at = runtime.now() + token.ahead;
+  if (trouble === undefined) {
+    const { failure: _, ...well } = withoutNext(wish);
+    if (!(await settle(current, { ...well, publishedAt: at }, publisher))) return "moved";
+    log("publish.done", { token: token.name, variables: wish.variables.length });
+    return "published";
+  }
+  const failure = failureAfter(wish.failure, trouble.code, at);
+  const permanent = isLasting(trouble.code);
+  const wait = backoffOf(
+    token.name,
+    { ...failure, permanent },
+    lifetimeOf(token.document),
+    trouble.retryAfter,
+  );
+  const next = { ...wish, failure, nextAt: at + Math.round(wait) };
+  if (!(await settle(current, next, publisher))) return "moved";
+  const { code, count } = failure;
+  log(permanent || count >= STUCK ? "publish.stuck" : "publish.failed", { token: token.name, code, count });
+  return trouble;
+}
+
+/** After so many failures in a row a person should know. */
+const STUCK = 5;
+
+/** The token as it stands after all was tried, and the first trouble that there was. */
+interface Ended {
+  current: StoredToken;
+  trouble: Trouble | undefined;
+}
+
+async function putAll(
+  token: StoredToken,
+  wish: Publish,
+  accessToken: string,
+  publisher: Publisher,
+): Promise<Ended | "moved"> {
+  const writer = await writerOf(token, publisher);
+  if ("code" in writer) return { current: token, trouble: writer };
+  if (accessToken.length > LONGEST_VALUE) return { current: token, trouble: { code: "too_long" } };
+  let current = token;
+  let trouble: Trouble | undefined;
+  for (const id of wish.variables) {
+    const put = await putOne(id, current, accessToken, writer, publisher);
+    if (put === "moved") return "moved";
+    current = put.current;
+    trouble ??= put.trouble;
+  }
+  return { current, trouble };
+}
+
+async function putOne(
+  id: string,
+  token: StoredToken,
+  accessToken: string,
+  { orgId, ...writer }: Writer,
+  { store, variables, runtime }: Publisher,
+): Promise<Ended | "moved"> {
+  const wish = token.document.publish;
+  if (wish === undefined) return "moved";
+  const place = { region: wish.region, orgId, id };
+  const read = judgeVariable(await variables.read(place, writer.accessToken), id, runtime.now());
+  if (read.trouble !== undefined) return { current: token, trouble: read.trouble };
+  if (read.variable.defaultValue === accessToken) return { current: token, trouble: undefined };
+
+  const until = runtime.now() + token.ahead + PUBLISH_TIME;
+  const claim = { publish: { ...wish, nextAt: until } };
+  const version = await store.update(token, claim);
+  // A process that was frozen meanwhile must not bring back an old token.
+  if (version === undefined || runtime.now() + token.ahead > until - LONGEST_WRITE) return "moved";
+  const current = { ...token, version, document: { ...token.document, ...claim } };
+  const changed = { ...read.variable, defaultValue: accessToken };
+  const written = judgeVariable(await variables.write(place, writer.accessToken, changed), id, runtime.now());
+  return { current, trouble: written.trouble };
+}
+
+/** A write is over after this, in ms. */
+const LONGEST_WRITE = 10 * SECOND;
+
+/** Whose token asks the contact centre. */
+interface Writer {
+  accessToken: string;
+  orgId: string;
+}
+
+async function writerOf(token: StoredToken, { store, runtime }: Publisher): Promise<Writer | Trouble> {
+  const via = token.document.publish?.via;
+  const other = via === undefined || holdsScope(token.document) ? token : await store.read(via);
+  if (other === undefined) return { code: "via_missing" };
+  const { document, ahead } = other;
+  const { accessToken } = document;
+  if (accessToken === undefined || lifeOf(document, runtime.now() + ahead) === 0)
+    return { code: "via_ended" };
+  const orgId = document.orgId ?? ownerOf(accessToken)?.orgId;
+  return isId(orgId) ? { accessToken, orgId } : { code: "no_organization" };
+}
+
+const holdsScope = ({ scope = "" }: TokenDocument) => scope.split(" ").includes(WRITING_SCOPE);
+
+function withoutNext({ nextAt: _, ...wish }: Publish): Publish {
+  return wish;
+}
+
+function failureAfter(before: PublishFailure | undefined, code: Code, at: number): PublishFailure {
+  const goesOn = before !== undefined && isLasting(before.code) === isLasting(code);
+  const { count, since } = goesOn ? before : { count: 0, since: at };
+  return { count: count + 1, code, since, at };
+}
+
+/** How often what came of a try is written anew because somebody else wrote the document meanwhile. */
+const TRIES = 5;
+
+/**
+ * Writes what came of a try. False: the token or the wish is another one by now, and is due: again, where it was published
+ * already, since our late write may have come over it.
+ */
+async function settle(token: StoredToken, publish: Publish, { store, runtime }: Publisher): Promise<boolean> {
+  let current: StoredToken | undefined = token;
+  for (let attempt = 0; attempt < TRIES && current !== undefined; attempt++) {
+    const same = isSameTry(current.document, token.document);
+    const there = current.document.publish;
+    if (!same && (there === undefined || there.nextAt !== undefined)) return false;
+    const changes = same ? { publish } : toPublish(current.document, runtime.now() + token.ahead);
+    if ((await store.update(current, changes)) !== undefined) return same;
+    current = await store.read(token.name);
+  }
+  return false;
+}
+
+/** Nobody brought another token, changed the wish, or began a try since. */
+const isSameTry = (one: TokenDocument, other: TokenDocument): boolean =>
+  one.accessToken === other.accessToken && wishOf(one) === wishOf(other);
+
+const wishOf = ({ publish }: TokenDocument) =>
+  JSON.stringify([publish?.variables, publish?.region, publish?.via, publish?.nextAt]);
