@@ -4,6 +4,7 @@ import type { TokenEndpoint } from "../../functions/core/grant.ts";
 import type { Log } from "../../functions/core/log.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import { type DocumentStore, type Snapshot, tokenStore } from "../../functions/core/store.ts";
+import type { GlobalVariables } from "../../functions/core/variable.ts";
 import { type Clock, runtimeOf } from "../support/clock.ts";
 import { freshProject } from "../support/emulator.ts";
 import { openWorld, type World } from "../support/world.ts";
@@ -66,6 +67,11 @@ export function mortalProcess(world: World, kill?: Kill, documents = world.docum
     exchange: (request) => asked(() => world.endpoint.exchange(request)),
     issue: (request) => asked(() => world.endpoint.issue(request)),
   };
+  const told = <T>(send: () => Promise<T>) => life.step("the contact centre is asked", send);
+  const variables: GlobalVariables = {
+    read: (...given) => told(() => world.variables.read(...given)),
+    write: (...given) => told(() => world.variables.write(...given)),
+  };
   const runtime: Runtime = {
     ...world.runtime,
     sleep: (ms) => life.step("a pause is made", () => world.runtime.sleep(ms)),
@@ -74,7 +80,7 @@ export function mortalProcess(world: World, kill?: Kill, documents = world.docum
     if (!life.isDead()) world.log(event, details);
   };
   const store = tokenStore(mortalDocuments, world.runtime.now);
-  return { ...life, parts: { store, endpoint, runtime, log }, documents: mortalDocuments };
+  return { ...life, parts: { store, endpoint, variables, runtime, log }, documents: mortalDocuments };
 }
 
 function nameOf({ method, collection, fields = {} }: Call): string {
@@ -98,6 +104,7 @@ const WRITTEN: [field: string, name: string][] = [
   ["clientSecret", "the client secret is written"],
   ["scopes", "the scope is written"],
   ["refreshAt", "the place in the sweep is written"],
+  ["publish", "the publishing is written"],
   ["usedAt", "the state is used up"],
   ["result", "the result is written"],
 ];

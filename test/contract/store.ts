@@ -325,6 +325,26 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(await documents.count(EVERYTHING)).toBe(1);
       });
 
+      test("what is to be published comes by time, then by name, whatever else is due", async () => {
+        await removeAll();
+        const wished = { later: 3001, b: 2000, c: 1000, a: 2000 };
+        await inParallel(Object.entries(wished), ([id, nextAt]) =>
+          made({ refreshAt: 1, publish: { nextAt, region: "us1" } }, id),
+        );
+        await made({ refreshAt: 1, publish: { region: "us1" } });
+        await made({ refreshAt: 1, publish: 1000 });
+        await made({ publish: { nextAt: "1000" } });
+        await made({ publish: { nextAt: null } });
+        await made({ "publish.nextAt": 1000 });
+        const namesOf = (found: StoredToken[]) => found.map(({ name }) => name);
+        const first = await tokens.due(3000, 2, undefined, "publish.nextAt");
+        expect(namesOf(first)).toEqual(["c", "a"]);
+        expect(namesOf(await tokens.due(3000, 2, first[1], "publish.nextAt"))).toEqual(["b"]);
+        const query = { collection: "tokens", field: "publish.nextAt", until: 3000 } as const;
+        expect(await documents.count(query)).toBe(3);
+        expect(await documents.count(query, first[0]?.snapshot)).toBe(2);
+      });
+
       test("documents of another collection are not due", async () => {
         await removeAll();
         await documents.create("status", "elsewhere", { refreshAt: 1000 });

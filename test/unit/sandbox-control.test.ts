@@ -131,6 +131,7 @@ describe("control", () => {
     expect((await box.control("GET", "/sandbox")).body.counters).toEqual({
       authorization_code: { received: 2, granted: 1, refused: 1, faulted: 0 },
       refresh_token: { received: 3, granted: 1, refused: 1, faulted: 1 },
+      service_app: { received: 0, granted: 0, refused: 0, faulted: 0 },
       other: { received: 1, granted: 0, refused: 1, faulted: 0 },
     });
     await box.control("POST", "/sandbox/reset-counters");
