@@ -304,6 +304,29 @@ onEachStore((place) => {
       expect((await published())?.failure?.code).toBe("unavailable");
     });
 
+    test("a contact centre that is slow does not keep the next sweep from its refreshes", async () => {
+      await add();
+      const { publish = WISH } = (await world.token(name)).document;
+      const others = range(10).map((index) => `${name}, no. ${index}`);
+      for (const other of others)
+        await world.add(other, { ...world.granted(), refreshAt: world.clock.now() + HOUR, publish });
+      let asked = 0;
+      const slow = between(world.variables, {
+        async read() {
+          asked++;
+          world.clock.advance(8 * SECOND);
+          return { error: "timeout" };
+        },
+      });
+      await sweep(world.sweeper({ variables: slow, concurrency: 1 }));
+      expect(asked).toBe(3);
+      await world.sweepFor(5 * MINUTE);
+      for (const one of [name, ...others]) {
+        const { publish } = (await world.token(one)).document;
+        expect([one, publish]).toEqual([one, { ...WISH, publishedAt: expect.any(Number) }]);
+      }
+    });
+
     test("a sweep that does not get through them publishes nothing", async () => {
       await add(OLD);
       const { values, variables } = writes(world.variables);
