@@ -12,6 +12,16 @@ export interface SandboxStatus {
   counters: Record<string, Record<string, number>>;
 }
 
+/** A global variable of the sandbox's contact centre. Its value is not told. */
+export interface SandboxVariable {
+  id: string;
+  name: string;
+  sensitive?: boolean;
+  characters: number;
+  /** Whose token it holds; absent: none. */
+  token?: { clientId: string; live: boolean };
+}
+
 /** A fault to switch on. It ends after `seconds` or `times` requests, else when the sandbox is mended. */
 export interface FaultOrder {
   fault: Fault;
@@ -23,6 +33,9 @@ export interface FaultOrder {
 
 export const sandboxStatus = async (control: string): Promise<SandboxStatus> =>
   (await order(control, "GET", "")) as unknown as SandboxStatus;
+
+export const variablesInSandbox = async (control: string): Promise<SandboxVariable[]> =>
+  ((await order(control, "GET", "variables")) as unknown as { variables: SandboxVariable[] }).variables;
 
 /** The oldest fault wins in the sandbox; a person means the newest. */
 export async function breakSandbox(control: string, fault: FaultOrder): Promise<Answer> {

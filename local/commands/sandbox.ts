@@ -6,6 +6,7 @@ import {
   revokeInSandbox,
   type SandboxStatus,
   sandboxStatus,
+  variablesInSandbox,
 } from "../actions/sandbox.ts";
 import { sandboxControl } from "../deployment.ts";
 import { FAULTS, type Fault } from "../sandbox/faults.ts";
@@ -33,6 +34,7 @@ export const sandbox: Register = (program, context) => {
   well(group, context);
   status(group, context);
   revoke(group, context);
+  variables(group, context);
   for (const { fault, about } of FAULTS) faulty(group, fault, about, context);
 };
 
@@ -120,6 +122,27 @@ function status(group: Command, { terminal }: Context): void {
         ...["received", "granted", "refused", "faulted"].map((kind) => String(tally[kind] ?? 0)),
       ]);
       terminal.print(await table(["requests", "received", "granted", "refused", "faulted"], counts));
+    });
+}
+
+function variables(group: Command, { terminal }: Context): void {
+  group
+    .command("variables")
+    .description("show the global variables of the sandbox's contact centre, and whose token each holds")
+    .addOption(jsonOption())
+    .addHelpText("after", examples(["sandbox variables", "no value is shown"]))
+    .action(async ({ json }: { json?: boolean }) => {
+      const variables = await variablesInSandbox(sandboxControl());
+      if (json) return terminal.json({ variables });
+      const rows = variables.map(({ id, name, sensitive, characters, token }) => [
+        id,
+        name,
+        sensitive ? "yes" : "no",
+        token === undefined
+          ? `${characters} characters`
+          : `${token.live ? "a live" : "an ended"} token of ${token.clientId}`,
+      ]);
+      terminal.print(await table(["id", "name", "sensitive", "holds"], rows));
     });
 }
 

@@ -2,8 +2,9 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
-import { globalVariables } from "../../functions/adapters/global-variables.ts";
+import { addressOf, globalVariables } from "../../functions/adapters/global-variables.ts";
 import { webexEndpoint } from "../../functions/adapters/webex.ts";
+import { REGIONS } from "../../functions/core/document.ts";
 import { judgeVariable, type Place } from "../../functions/core/variable.ts";
 
 /** Whoever answers in the contact centre's stead: nothing he says is thrown, taken for a variable, or followed. */
@@ -50,6 +51,12 @@ test("a variable is read and replaced where it is, with the token as bearer and 
       JSON.stringify({ ...VARIABLE, defaultValue: "new" }),
     ],
   ]);
+});
+
+test.each(REGIONS)("in region %s it is asked for over https, at Cisco's own host", (region) => {
+  const { protocol, host, pathname } = new URL(addressOf({ ...PLACE, region }));
+  expect([protocol, host]).toEqual(["https:", `api.wxcc-${region}.cisco.com`]);
+  expect(pathname).toBe("/organization/org-1/cad-variable/cad-1");
 });
 
 describe("from a hostile server", () => {
