@@ -156,6 +156,9 @@ describe.skipIf(skipped)(title("the indexes"), () => {
     expect(await tokens.due(10, 1, first)).toHaveLength(1);
     expect(await tokens.countDue(10)).toBe(2);
     expect(await tokens.countDue(10, first)).toBe(1);
+    for (const id of ["c", "d"]) await documents.create("tokens", id, { publish: { nextAt: 1 } });
+    const [published] = await tokens.due(10, 1, undefined, "publish.nextAt");
+    expect(await tokens.due(10, 1, published, "publish.nextAt")).toHaveLength(1);
     for await (const page of tokens.pages(1)) expect(page).toHaveLength(1);
     expect(await needed()).toEqual([]);
   });

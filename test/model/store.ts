@@ -1,5 +1,11 @@
 import type { RawFields } from "../../functions/core/document.ts";
-import type { Collection, DocumentStore, Snapshot, UpTo } from "../../functions/core/store.ts";
+import {
+  type Collection,
+  type DocumentStore,
+  indexedValue,
+  type Snapshot,
+  type UpTo,
+} from "../../functions/core/store.ts";
 
 /** What a store does once a call has reached it: at once, and never failing. */
 export type Documents = {
@@ -27,11 +33,12 @@ export function makeDocuments(now: () => number): Documents {
   const sorted = (collection: Collection) =>
     [...collections[collection].values()].sort((one, other) => byText(one.id, other.id));
   const upTo = ({ collection, field, until }: UpTo, after?: Snapshot): Kept[] => {
-    const instant = ({ fields }: Pick<Kept, "fields">) => Number(fields[field]);
+    const indexed = ({ fields }: Pick<Kept, "fields">) => indexedValue(fields, field);
+    const instant = (one: Pick<Kept, "fields">) => Number(indexed(one));
     const comesAfter = (one: Kept, other: Snapshot) =>
       instant(one) > instant(other) || (instant(one) === instant(other) && one.id > other.id);
     return sorted(collection)
-      .filter(({ fields }) => typeof fields[field] === "number" && fields[field] <= until)
+      .filter((one) => typeof indexed(one) === "number" && instant(one) <= until)
       .filter((one) => after === undefined || comesAfter(one, after))
       .sort((one, other) => instant(one) - instant(other));
   };
