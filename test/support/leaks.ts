@@ -37,6 +37,12 @@ const ON_PURPOSE: readonly Purpose[] = [
     reason: "the sandbox's passphrase, which opens nothing but made-up tokens, and the line to try it with",
   },
   {
+    process: /local\/(start|console)\.ts|^npm (start|run console)/,
+    stream: "stdout",
+    shown: /(?<=http:\/\/127\.0\.0\.1:\d+\/\?key=)[\w-]{43}/g,
+    reason: "the key that opens the operator's page once, for the person at the terminal",
+  },
+  {
     process: /^sh -c curl /,
     stream: "stdout",
     shown: /[\s\S]+/g,

@@ -1,0 +1,152 @@
+import { execFileSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { STATES } from "../../functions/core/state.ts";
+import { DAY, HOUR, MINUTE } from "../../functions/core/time.ts";
+import { byUrgency, FEW, matching, spanInView, totalsOf } from "../../local/console/page/order.ts";
+import {
+  lifeText,
+  resultText,
+  runwayText,
+  stateText,
+  sweepsText,
+  visible,
+} from "../../local/console/page/words.ts";
+import type { Row } from "../../local/console/row.ts";
+import { addressOf, snippetsFor } from "../../local/snippets.ts";
+
+/** What the page says of tokens and in which order, and the snippets that it gives. */
+
+const NOW = Date.UTC(2026, 0, 5, 12);
+const row = (more: Partial<Row> = {}): Row => ({
+  name: "sales",
+  state: "working",
+  lifetime: 12 * HOUR,
+  threshold: 2 * HOUR,
+  accessExpires: NOW + 10 * HOUR,
+  refreshes: true,
+  refreshAt: NOW + 7 * HOUR,
+  refreshExpires: NOW + 60 * DAY,
+  lastRefresh: NOW - 2 * HOUR,
+  ...more,
+});
+const names = (rows: Row[]) => rows.map(({ name }) => name);
+
+test("what a person must mend comes first, then what will need one soon, then what ends first", () => {
+  const rows = [
+    row({ name: "late", accessExpires: NOW + 11 * HOUR }),
+    row({ name: "early" }),
+    row({ name: "soon", refreshExpires: NOW + 13 * DAY }),
+    row({ name: "retries", state: "retrying" }),
+    row({ name: "new", state: "not authorized" }),
+    row({ name: "ended", state: "ended" }),
+    row({ name: "refused", state: "needs a person" }),
+  ];
+  expect(names(byUrgency(rows, NOW))).toEqual([
+    "refused",
+    "ended",
+    "new",
+    "retries",
+    "soon",
+    "early",
+    "late",
+  ]);
+  expect(names(byUrgency([row({ name: "b" }), row({ name: "a" })], NOW))).toEqual(["a", "b"]);
+});
+
+test("each word of a search must be found somewhere", () => {
+  const failure = { code: "http_500", count: 1, permanent: false, since: NOW, at: NOW };
+  const rows = [
+    row({ name: "Sales", cluster: "PF84" }),
+    row({ name: "support", state: "retrying", failure }),
+  ];
+  expect(names(matching(rows, "sal pf84"))).toEqual(["Sales"]);
+  expect(names(matching(rows, "HTTP_500"))).toEqual(["support"]);
+  expect(names(matching(rows, "sales retrying"))).toEqual([]);
+  expect(matching(rows, "  ")).toHaveLength(2);
+});
+
+test("totals count each state", () => {
+  const rows = STATES.flatMap((state, index) => Array.from({ length: index + 1 }, () => row({ state })));
+  expect([...totalsOf(rows)]).toEqual(STATES.map((state, index) => [state, index + 1]));
+});
+
+describe("of many rows, those in view and a few more are on the page", () => {
+  test.each([
+    [FEW, 0, { from: 0, to: FEW }],
+    [5000, 0, { from: 0, to: 26 }],
+    [5000, 60_000, { from: 988, to: 1026 }],
+    [5000, 300_000, { from: 4976, to: 5000 }],
+    [5000, -300, { from: 0, to: 24 }],
+    [0, 0, { from: 0, to: 0 }],
+  ])("%d rows, scrolled by %d px", (count, top, span) => {
+    expect(spanInView(count, top, 800, 60)).toEqual(span);
+  });
+});
+
+test("words tell what numbers mean", () => {
+  expect(lifeText(row(), NOW)).toBe("10h left");
+  expect(lifeText(row({ accessExpires: NOW - 5 * MINUTE }), NOW)).toBe("ended 5m ago");
+  expect(runwayText(row(), NOW)).toBe("60 days");
+  expect(runwayText(row({ refreshExpires: NOW + 30 * HOUR }), NOW)).toBe("1d 6h");
+  expect(runwayText({ ...row(), refreshes: false }, NOW)).toBe("none");
+  const failure = { code: "timeout", count: 2, permanent: false, since: NOW - HOUR, at: NOW - MINUTE };
+  expect(resultText(row({ failure }), NOW)).toBe("failed (timeout, 2 times), 1m ago");
+  expect(stateText(row({ state: "retrying", failure }), NOW)).toMatch(/^retrying since \d/);
+  expect(stateText(row({ state: "static", accessExpires: NOW + 40 * DAY }), NOW)).toMatch(
+    /^static until .*14/,
+  );
+  expect(visible("a\u202eb\u0007c\u2028")).toBe("a\ufffdb\ufffdc\ufffd");
+});
+
+test("sweeps that stay away are told", () => {
+  expect(sweepsText({ last: 0, list: [] }, NOW)).toMatchObject({ well: false });
+  expect(sweepsText({ last: NOW - MINUTE, list: [] }, NOW)).toEqual({
+    text: "Last sweep 1m ago.",
+    well: true,
+  });
+  expect(sweepsText({ last: NOW - HOUR, list: [] }, NOW)).toEqual({
+    text: "Last sweep 1h ago: does the service run?",
+    well: false,
+  });
+});
+
+describe("the snippets", () => {
+  const HOSTILE = `a'b"c$(touch x)\`d\`!&e`;
+
+  test("ask for the very token, whatever its name holds", () => {
+    const url = new URL(addressOf({ lookup: "https://lookup.test", name: HOSTILE }));
+    expect(url.searchParams.get("name")).toBe(HOSTILE);
+  });
+
+  test("mean nothing else to a shell", () => {
+    const [curl] = snippetsFor({
+      lookup: "https://lookup.test",
+      name: HOSTILE,
+      passphrase: "$TOKEN_PASSPHRASE",
+    });
+    const line = curl?.parts[0]?.text ?? "";
+    const script = `curl() { printf '%s\\n' "$@"; }; TOKEN_PASSPHRASE=made-up; ${line}`;
+    const [flag, header, address] = execFileSync("sh", ["-c", script], { encoding: "utf8" }).split("\n");
+    expect([flag, header]).toEqual(["-H", "x-token-passphrase: made-up"]);
+    expect(new URL(address ?? "").searchParams.get("name")).toBe(HOSTILE);
+  });
+
+  test("are there for each caller, and hold no passphrase", () => {
+    const snippets = snippetsFor({
+      lookup: "https://lookup.test",
+      name: "sales",
+      passphrase: "$TOKEN_PASSPHRASE",
+    });
+    expect(snippets.map(({ id }) => id)).toEqual([
+      "curl",
+      "flow-designer",
+      "connect-http",
+      "connect-node",
+      "jds",
+    ]);
+    for (const { title, about, parts } of snippets) {
+      expect(title.length * about.length * parts.length).toBeGreaterThan(0);
+      expect(JSON.stringify(parts)).toContain("https://lookup.test");
+    }
+  });
+});
