@@ -27,6 +27,12 @@ interface ShopOptions {
   open?: () => Promise<never>;
   where?: string;
   passphraseFile?: string;
+  /** Where lookup is said to be. */
+  url?: string;
+  /** Webex itself is said to be behind it. */
+  live?: boolean;
+  /** ms since epoch, for all parts. */
+  now?: () => number;
 }
 
 export type Shop = Awaited<ReturnType<typeof openShop>>;
@@ -35,12 +41,13 @@ export type Shop = Awaited<ReturnType<typeof openShop>>;
 export async function openShop(options: ShopOptions = {}) {
   const folder = await temporaryFolder();
   const file = path.join(folder, "tokens.db");
-  const documents = options.documents ?? openSqlite(file, Date.now);
-  const store = tokenStore(documents, runtime.now);
-  const sandbox = createSandbox({ file: ":memory:" });
+  const now = options.now ?? runtime.now;
+  const documents = options.documents ?? openSqlite(file, options.now ?? Date.now);
+  const store = tokenStore(documents, now);
+  const sandbox = createSandbox({ file: ":memory:", clock: options.now ?? Date.now });
   const sandboxUrl = `http://127.0.0.1:${await sandbox.listen()}`;
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  const url = options.url ?? `http://127.0.0.1:${port}`;
   const webexUrl = `${sandboxUrl}/v1`;
   const passphrase = path.join(folder, "passphrase");
   writeFileSync(passphrase, `${PASSPHRASE}\n`);
@@ -66,7 +73,7 @@ export async function openShop(options: ShopOptions = {}) {
       pid: process.pid,
       url,
       webexUrl,
-      sandboxUrl,
+      ...(options.live !== true && { sandboxUrl }),
       store: file,
       passphrase: options.passphraseFile ?? passphrase,
     },
@@ -78,7 +85,7 @@ export async function openShop(options: ShopOptions = {}) {
   const page = await startConsole({
     documents,
     deployment,
-    runtime,
+    runtime: { ...runtime, now },
     open: options.open ?? (async () => store),
     port: 0,
     anyPort: true,

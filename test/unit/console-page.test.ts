@@ -90,7 +90,7 @@ test("words tell what numbers mean", () => {
   expect(runwayText(row({ refreshExpires: NOW + 30 * HOUR }), NOW)).toBe("1d 6h");
   expect(runwayText({ ...row(), refreshes: false }, NOW)).toBe("none");
   const failure = { code: "timeout", count: 2, permanent: false, since: NOW - HOUR, at: NOW - MINUTE };
-  expect(resultText(row({ failure }), NOW)).toBe("failed (timeout, 2 times), 1m ago");
+  expect(resultText(row({ failure }), NOW)).toBe("failed (timeout) 2 times, 1m ago");
   expect(stateText(row({ state: "retrying", failure }), NOW)).toMatch(/^retrying since \d/);
   expect(stateText(row({ state: "static", accessExpires: NOW + 40 * DAY }), NOW)).toMatch(
     /^static until .*14/,

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { Row } from "../row.ts";
 import type { Details } from "../views.ts";
 import { Consent } from "./consent.tsx";
@@ -20,7 +20,7 @@ export function Actions({ row, details }: ActionProps) {
   const { name } = row;
   return (
     <div class="actions">
-      {row.refreshes && <Refresh name={name} />}
+      {row.refreshes && <Refresh name={name} helps={remedy === undefined} />}
       {details.redirectUri !== null && (
         <Fold
           title={details.holds.refreshToken ? "Authorize again" : "Authorize"}
@@ -33,11 +33,9 @@ export function Actions({ row, details }: ActionProps) {
       <Fold title="Change the client secret" about="Or the client id" open={remedy === "settings"}>
         <Settings name={name} details={details} />
       </Fold>
-      {(details.redirectUri === null || remedy === "import") && (
-        <Fold title="Give new tokens" about="Those of a Service App" open={remedy === "import"}>
-          <Import name={name} />
-        </Fold>
-      )}
+      <Fold title="Give new tokens" about="Those of a Service App" open={remedy === "import"}>
+        <Import name={name} />
+      </Fold>
       <Fold
         title="Passphrase"
         about={row.ownPassphrase ? "It has one of its own" : "The shared one opens it"}
@@ -56,11 +54,16 @@ export function Actions({ row, details }: ActionProps) {
   );
 }
 
-function Refresh({ name }: { name: string }) {
+function Refresh({ name, helps }: { name: string; helps: boolean }) {
   const refreshed = useOrder("refresh");
   return (
     <div class="fold now">
-      <OrderForm order={refreshed} action="Refresh now" onSend={() => void refreshed.send({ name })} />
+      <OrderForm
+        order={refreshed}
+        action="Refresh now"
+        kind={helps ? "main" : "plain"}
+        onSend={() => void refreshed.send({ name })}
+      />
     </div>
   );
 }
@@ -182,7 +185,7 @@ function Passphrase({ row: { name, ownPassphrase } }: { row: Row }) {
         <OrderForm
           order={taken}
           action="Take its own passphrase away"
-          danger
+          kind="danger"
           onSend={() => void taken.send({ name })}
         />
       )}
@@ -194,7 +197,7 @@ function Passphrase({ row: { name, ownPassphrase } }: { row: Row }) {
 function Revoke({ name }: { name: string }) {
   const revoked = useOrder("sandbox/revoke");
   return (
-    <OrderForm order={revoked} action="Withdraw it" danger onSend={() => void revoked.send({ name })}>
+    <OrderForm order={revoked} action="Withdraw it" kind="danger" onSend={() => void revoked.send({ name })}>
       <p>
         The next refresh is refused for good; what it holds is served to its end, and authorizing it again
         mends it.
@@ -206,12 +209,15 @@ function Revoke({ name }: { name: string }) {
 function Remove({ name }: { name: string }) {
   const removed = useOrder("remove");
   const [confirm, setConfirm] = useState("");
-  const gone = removed.told?.well === true;
-  useEffect(() => {
-    if (gone) location.hash = OVERVIEW;
-  }, [gone]);
+  const { tell } = useLive();
+  const remove = async () => {
+    const told = await removed.send({ name, confirm });
+    if (told === undefined) return;
+    location.hash = OVERVIEW;
+    tell(told.text);
+  };
   return (
-    <OrderForm order={removed} action="Remove" danger onSend={() => void removed.send({ name, confirm })}>
+    <OrderForm order={removed} action="Remove" kind="danger" onSend={remove}>
       <p>Its refresh token can't be had back. Webex is not told: to end the grant itself, revoke it there.</p>
       <Field
         label="Type the name of the token"

@@ -45,8 +45,11 @@ export function Consent({
         action={again ? "Authorize again with Webex" : "Authorize with Webex"}
         onSend={begin}
       >
-        {scopes !== undefined && (
-          <ScopeChoice value={chosen} onValue={setChosen} error={begun.errors.scopes} />
+        {scopes === "" && <ScopeChoice value={chosen} onValue={setChosen} error={begun.errors.scopes} />}
+        {scopes !== undefined && scopes !== "" && (
+          <Fold title="Other scopes than last time">
+            <ScopeChoice value={chosen} onValue={setChosen} error={begun.errors.scopes} />
+          </Fold>
         )}
         <Fold title="Unusual integrations">
           <label class="choice">

@@ -18,21 +18,27 @@ export interface Live {
   now(): number;
   /** Looks again at once. */
   again(): void;
+  /** What was told last of something that is no longer in view. */
+  notice: string;
+  /** Tells something for a while, whichever view comes next. */
+  tell(text: string): void;
 }
 
-const NOTHING: Omit<Live, "now" | "again"> = {
+const NOTHING: Omit<Live, "now" | "again" | "tell"> = {
   rows: [],
   sweeps: { last: 0, list: [] },
   about: undefined,
   ready: false,
   problem: undefined,
+  notice: "",
 };
 
-export const LiveContext = createContext<Live>({ ...NOTHING, now: () => 0, again: () => {} });
+export const LiveContext = createContext<Live>({ ...NOTHING, now: () => 0, again: () => {}, tell: () => {} });
 
 export const useLive = () => useContext(LiveContext);
 
 const RETRY = 2000;
+const NOTICE = 12_000;
 
 /**
  * Asks the console for what changed, again and again while the page is in view: a page that nobody sees costs no reads
@@ -98,6 +104,10 @@ export function usePolling(): Live {
     ...state,
     now: () => clock.current.now + performance.now() - clock.current.at,
     again: () => wake.current(),
+    tell(notice) {
+      setState((before) => ({ ...before, notice }));
+      setTimeout(() => setState((before) => ({ ...before, notice: "" })), NOTICE);
+    },
   };
 }
 

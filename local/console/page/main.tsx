@@ -4,6 +4,7 @@ import { LiveContext, useLive, usePolling } from "./live.tsx";
 import { Overview } from "./overview.tsx";
 import { OVERVIEW, type Route, useRoute } from "./route.tsx";
 import { Token } from "./token.tsx";
+import { visible } from "./words.ts";
 
 function Page() {
   const live = usePolling();
@@ -21,6 +22,9 @@ function Page() {
       </header>
       <p role="alert" class={live.problem === undefined ? "banner none" : "banner"}>
         {live.problem}
+      </p>
+      <p role="status" class={live.notice === "" ? "result none" : "result good"}>
+        {visible(live.notice)}
       </p>
       <main id="main" tabIndex={-1}>
         <View route={route} ready={live.ready} />

@@ -59,7 +59,7 @@ export function Result({ of: told }: { of: Told | undefined }) {
 export function OrderForm({
   order: { busy, told, form },
   action,
-  danger = false,
+  kind = "main",
   disabled = false,
   onSend,
   children,
@@ -67,7 +67,8 @@ export function OrderForm({
   // biome-ignore lint/suspicious/noExplicitAny: what an order answers is no matter to its form
   order: Order<any>;
   action: string;
-  danger?: boolean;
+  /** How much the button stands out. */
+  kind?: "main" | "plain" | "danger";
   disabled?: boolean;
   onSend(): void;
   children?: ComponentChildren;
@@ -83,7 +84,7 @@ export function OrderForm({
     >
       {children}
       <div class="send">
-        <button type="submit" class={danger ? "danger" : "main"} disabled={disabled} aria-disabled={busy}>
+        <button type="submit" class={kind} disabled={disabled} aria-disabled={busy}>
           {busy ? "One moment…" : action}
         </button>
       </div>

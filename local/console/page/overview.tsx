@@ -57,7 +57,7 @@ function Tokens({ now }: { now: number }) {
           <input
             id="search"
             type="search"
-            placeholder="Search: name, state, organization, failure"
+            placeholder="Name, state, organization, failure"
             value={search}
             autocomplete="off"
             spellcheck={false}

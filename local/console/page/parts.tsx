@@ -2,13 +2,17 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { visible } from "./words.ts";
 
+/** A view has been there before. */
+let opened = false;
+
 /** The head of a view: it takes the focus when the view comes, so that a screen reader begins there. */
 export function Title({ children, title }: { children: ComponentChildren; title: string }) {
   const head = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} – Tokens`;
     // At the very first there is nothing to lead away from.
-    if (document.activeElement !== document.body || location.hash.length > 2) head.current?.focus();
+    if (opened) head.current?.focus();
+    opened = true;
     scrollTo(0, 0);
   }, [title]);
   return (
@@ -142,7 +146,10 @@ export function Fold({
   children: ComponentChildren;
 }) {
   const [wanted, setWanted] = useState(open);
-  useEffect(() => setWanted(open), [open]);
+  // What it was opened for may be over while its result is still to be read: it never closes by itself.
+  useEffect(() => {
+    if (open) setWanted(true);
+  }, [open]);
   return (
     <details
       class="fold"

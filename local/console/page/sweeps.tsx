@@ -3,14 +3,16 @@ import { sweepsText } from "./words.ts";
 
 const WIDTH = 3;
 const HEIGHT = 40;
-const PLACES = 100;
+/** Fewer sweeps leave room at the left. */
+const LEAST = 40;
 
 /** The last sweeps that had something to do, the newest at the right. */
 export function Sweeps({ now }: { now: number }) {
   const { sweeps } = useLive();
   const { text, well } = sweepsText(sweeps, now);
   const most = Math.max(1, ...sweeps.list.map(({ refreshed, failed }) => refreshed + failed));
-  const offset = PLACES - sweeps.list.length;
+  const places = Math.max(LEAST, sweeps.list.length);
+  const offset = places - sweeps.list.length;
   return (
     <section class="card sweeps" aria-labelledby="sweeps">
       <h2 id="sweeps">Sweeps</h2>
@@ -18,7 +20,7 @@ export function Sweeps({ now }: { now: number }) {
       {sweeps.list.length > 0 && (
         <svg
           class="plot"
-          viewBox={`0 0 ${PLACES * WIDTH} ${HEIGHT}`}
+          viewBox={`0 0 ${places * WIDTH} ${HEIGHT}`}
           preserveAspectRatio="none"
           role="img"
           aria-label={`Tokens refreshed and failed in each of the last ${sweeps.list.length} sweeps, at most ${most} in one`}
@@ -34,7 +36,7 @@ export function Sweeps({ now }: { now: number }) {
               </g>
             );
           })}
-          <line class="plot-base" x1="0" x2={PLACES * WIDTH} y1={HEIGHT} y2={HEIGHT} />
+          <line class="plot-base" x1="0" x2={places * WIDTH} y1={HEIGHT} y2={HEIGHT} />
         </svg>
       )}
       {sweeps.list.length > 0 && (

@@ -5,11 +5,11 @@ import { endsSoon, FEW, type Span, spanInView } from "./order.ts";
 import { Name } from "./parts.tsx";
 import { tokenAddress } from "./route.tsx";
 import { State } from "./state.tsx";
-import { lifeText, refreshText, resultText, runwayText, visible } from "./words.ts";
+import { lifeText, refreshText, resultParts, runwayText, visible } from "./words.ts";
 
 const NARROW = "(max-width: 56rem)";
 /** px; the style sheet says the same. */
-const HEIGHTS = { wide: 60, narrow: 148 };
+const HEIGHTS = { wide: 60, narrow: 176 };
 
 const HEADS = ["Token", "State", "Life left", "Next refresh", "Refresh token", "Last result", "Organization"];
 
@@ -52,7 +52,7 @@ function Spacer({ height }: { height: number }) {
 
 function TokenRow({ row, now, index }: { row: Row; now: number; index: number }) {
   const { name, orgId, cluster } = row;
-  const result = visible(resultText(row, now));
+  const [what, when] = resultParts(row, now).map(visible);
   return (
     <tr aria-rowindex={index}>
       <th scope="row" class="name">
@@ -71,12 +71,13 @@ function TokenRow({ row, now, index }: { row: Row; now: number; index: number })
       <td data-head="Refresh token" class={endsSoon(row, now) ? "soon" : ""}>
         {runwayText(row, now)}
       </td>
-      <td data-head="Last result" title={result}>
-        {result}
+      <td data-head="Last result" title={`${what} ${when}`}>
+        {what}
+        <span class="second"> {when}</span>
       </td>
       <td data-head="Organization" class="org" title={visible(orgId ?? "")}>
         {orgId === undefined ? "–" : visible(orgId)}
-        {cluster !== undefined && <span class="cluster">{visible(cluster)}</span>}
+        {cluster !== undefined && <span class="second">{visible(cluster)}</span>}
       </td>
     </tr>
   );

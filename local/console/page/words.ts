@@ -34,13 +34,15 @@ export function stateText({ state, failure, accessExpires }: Row, now: number): 
   return STATE_WORDS[state];
 }
 
-/** An instant as people write it: the time of day, and the date where it is another day's. */
+/** An instant as people write it: today the time, near today the date too, and far from it the date alone. */
 export function instantText(instant: number, now: number): string {
-  const date = new Date(instant);
-  const near = date.toDateString() === new Date(now).toDateString();
-  return near
-    ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
-    : date.toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const [date, today] = [new Date(instant), new Date(now)];
+  const time = { hour: "2-digit", minute: "2-digit" } as const;
+  if (date.toDateString() === today.toDateString()) return date.toLocaleTimeString([], time);
+  const day = { day: "numeric", month: "short" } as const;
+  if (Math.abs(instant - now) < 3 * DAY) return date.toLocaleString([], { ...day, ...time });
+  const year = date.getFullYear() === today.getFullYear() ? {} : ({ year: "numeric" } as const);
+  return date.toLocaleDateString([], { ...day, ...year });
 }
 
 /** ms of life left; 0: none. */
@@ -70,13 +72,19 @@ export function runwayText({ refreshes, refreshExpires }: Row, now: number): str
   return `${Math.floor(left / DAY)} days`;
 }
 
-export function resultText({ failure, lastRefresh }: Row, now: number): string {
+/** What the last try came to, and when that was. */
+export function resultParts({ failure, lastRefresh }: Row, now: number): [what: string, when: string] {
   if (failure === undefined)
-    return lastRefresh === undefined ? "nothing yet" : `refreshed ${fromNow(lastRefresh, now)}`;
-  const times = failure.count > 1 ? `, ${failure.count} times` : "";
-  if (failure.code === UNCHANGED_CODE) return `the same token again${times}`;
-  return `failed (${failure.code}${times}), ${fromNow(failure.at, now)}`;
+    return lastRefresh === undefined ? ["nothing yet", ""] : ["refreshed", fromNow(lastRefresh, now)];
+  const { code, count, at } = failure;
+  const what = code === UNCHANGED_CODE ? "the same token again" : `failed (${code})`;
+  return [what, `${count > 1 ? `${count} times, ` : ""}${fromNow(at, now)}`];
 }
+
+export const resultText = (row: Row, now: number): string => {
+  const [what, when] = resultParts(row, now);
+  return when === "" ? what : `${what} ${when}`;
+};
 
 /** The bar in words. */
 export function barText(row: Row, now: number): string {
