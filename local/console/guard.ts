@@ -7,8 +7,8 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
  * site, so `SameSite` alone would not do.
  */
 export interface Guard {
-  /** What is wrong with where a request comes from; `undefined`: nothing. */
-  misplaced(request: IncomingMessage): Misplaced | undefined;
+  /** What is wrong with where a request comes from; `undefined`: nothing. `api`: only the page itself asks for it. */
+  misplaced(request: IncomingMessage, api: boolean): Misplaced | undefined;
   /** It bears the cookie. */
   knows(request: IncomingMessage): boolean;
   /** The cookie to set, for the key that was not used yet; `undefined` for any other. */
@@ -30,9 +30,8 @@ export function makeGuard({ host, key, session }: GuardOptions): Guard {
   const cookie = `console-${host.split(":").at(-1)}`;
   let used = false;
   return {
-    misplaced({ method, headers, url = "" }) {
+    misplaced({ method, headers }, api) {
       if (headers.host !== host) return "host";
-      const api = url.startsWith("/api/");
       const reads = method === "GET" || method === "HEAD";
       if (!isFromHere(headers, api || !reads)) return "site";
       return isOwnOrigin(headers, host, !reads) ? undefined : "origin";

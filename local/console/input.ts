@@ -72,16 +72,26 @@ export function inputOf(body: unknown) {
 export async function bodyOf(request: IncomingMessage): Promise<unknown> {
   if (!/^application\/json\b/.test(request.headers["content-type"] ?? ""))
     throw new InputProblem({ body: "must be JSON" });
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    size += chunk.length;
-    if (size > MOST) throw new InputProblem({ body: "is too large" });
-    chunks.push(chunk);
-  }
+  const text = await textOf(request);
   try {
-    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return JSON.parse(text);
   } catch {
     throw new InputProblem({ body: "must be JSON" });
   }
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of request) {
+      size += chunk.length;
+      if (size > MOST) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    throw new InputProblem({ body: "did not come to its end" });
+  }
+  if (size > MOST) throw new InputProblem({ body: "is too large" });
+  return Buffer.concat(chunks).toString("utf8");
 }

@@ -71,7 +71,7 @@ function whenAsked<T>(make: () => Promise<T>): () => Promise<T> {
 async function answer(request: IncomingMessage, { parts, guard, assets }: Site): Promise<Reply> {
   const url = URL.parse(request.url ?? "/", "http://console");
   const api = url?.pathname.startsWith("/api/") === true;
-  const misplaced = guard.misplaced(request);
+  const misplaced = guard.misplaced(request, api);
   if (misplaced !== undefined)
     return api ? json(403, { message: ELSEWHERE[misplaced] }) : turnedAway(misplaced);
   if (url === null) return refusal(404, "There is nothing here.");

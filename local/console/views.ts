@@ -40,7 +40,8 @@ export const VIEWS: Endpoints = {
     return {
       where,
       sandbox: service?.sandboxUrl !== undefined,
-      lookup: service?.url ?? null,
+      // One base address serves them all: lookup sends /callback on to setup.
+      lookup: service?.url ?? redirectUri?.replace(/\/callback$/, "") ?? null,
       passphraseFile: service?.passphrase ?? null,
       redirectUri: redirectUri ?? null,
     };

@@ -1,13 +1,19 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sha256 } from "../../functions/core/hash.ts";
-import { DAY, HOUR, MINUTE } from "../../functions/core/time.ts";
+import { DAY, HOUR } from "../../functions/core/time.ts";
 import { hasBrowser, startBrowser } from "../support/browser.ts";
 import { openShop, type Shop, workingToken } from "../support/console.ts";
 import { stopAll } from "../support/processes.ts";
-import { clipboard, consentIn, expectAccessible, expectNoSideways, type Opened, openPage } from "./pages.ts";
+import {
+  clipboard,
+  consentIn,
+  expectAccessible,
+  expectNoSideways,
+  failing,
+  names,
+  openPage,
+} from "./pages.ts";
 
 /** How tokens are, and what is done when they are not well, in a real browser. */
 
@@ -27,11 +33,6 @@ describe.skipIf(!hasBrowser())("the overview", () => {
     shops.push(shop);
     return shop;
   };
-  const failing = (code: string, permanent: boolean) => {
-    const at = Date.now() - 5 * MINUTE;
-    return { count: 3, code, since: at - HOUR, at, permanent, inputs: sha256("others") };
-  };
-  const names = ({ page }: Opened) => page.getByRole("rowheader").allInnerTexts();
 
   test("tells each state in words, the most urgent first, and shows what changes without a reload", async () => {
     const shop = await newShop();
@@ -178,113 +179,6 @@ describe.skipIf(!hasBrowser())("the overview", () => {
     await page.getByRole("button", { name: "Make it well" }).click();
     await page.getByText("The sandbox is well").waitFor();
     expect(shop.sandbox.faults.list()).toEqual([]);
-    await close();
-  });
-
-  test("names and texts that are made to do harm are shown as the text that they are", async () => {
-    const shop = await newShop();
-    const evil = [
-      `<img src=x onerror="alert(1)">`,
-      `"><script>alert(2)<\u2215script>`,
-      "\u202Egnp.exe",
-      "javascript:alert(3)",
-      "#&?%41 name",
-      "a".repeat(300),
-    ];
-    for (const name of evil)
-      await shop.put(name, {
-        ...workingToken(shop, shop.client()),
-        clientId: "<b>bold</b>",
-        redirectUri: "javascript:alert(4)",
-        scopes: "<i>x</i>",
-        orgId: "<u>org</u>",
-        accessToken: "canary_<s>cluster</s>_no",
-        failure: failing("<img src=y onerror=alert(5)>", true),
-      });
-    const opened = await openPage(browser, shop);
-    const { page, complaints, close } = opened;
-    const shown = (name: string) => name.replace("\u202E", "\uFFFD");
-    await expect.poll(async () => (await names(opened)).sort()).toEqual(evil.map(shown).sort());
-    for (const name of evil) {
-      await page.getByRole("link", { name: shown(name), exact: true }).click();
-      await page.getByRole("heading", { level: 1, name: shown(name), exact: true }).waitFor();
-      await page.getByRole("note").getByText("<img src=y onerror=alert(5)>").waitFor();
-      await page.getByText("<b>bold</b>").first().waitFor();
-      await page.getByRole("link", { name: "All tokens" }).click();
-      await page.getByRole("table").waitFor();
-    }
-    expect(
-      await page.locator("main img, main b > b, script:not([src]), main a[href^=javascript]").count(),
-    ).toBe(0);
-    await page.setViewportSize({ width: 360, height: 700 });
-    await expectNoSideways(page);
-    expect(complaints).toEqual([]);
-    await close();
-  });
-
-  test("no other page reaches the console with the cookie, and no script reads it", async () => {
-    const shop = await newShop();
-    await shop.put("sales", workingToken(shop, shop.client()));
-    const { page, close } = await openPage(browser, shop);
-    expect(await page.evaluate("document.cookie")).toBe("");
-    const cookies = await page.context().cookies();
-    expect(cookies).toEqual([expect.objectContaining({ httpOnly: true, sameSite: "Strict" })]);
-
-    // Another port of this machine is the same site to the browser, which sends the cookie along.
-    const server = createServer((_, response) =>
-      response.setHeader("content-type", "text/html").end("<h1>evil</h1>"),
-    );
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const evil = await page.context().newPage();
-    await evil.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    // What the console answers, whether the browser shows it to that page or not.
-    const asked = new Set<string>();
-    const answered = new Map<string, number>();
-    const network = await page.context().newCDPSession(evil);
-    await network.send("Network.enable");
-    network.on("Network.requestWillBeSent", ({ requestId, request }) => {
-      if (request.url.startsWith(shop.origin)) asked.add(requestId);
-    });
-    network.on("Network.responseReceivedExtraInfo", ({ requestId, statusCode }) => {
-      answered.set(requestId, statusCode);
-    });
-    const statuses = () => [...asked].flatMap((id) => answered.get(id) ?? []);
-    await evil.evaluate(
-      `Promise.allSettled([
-        fetch("${shop.origin}/api/tokens", { credentials: "include", mode: "no-cors" }),
-        fetch("${shop.origin}/api/remove", { method: "POST", credentials: "include", mode: "no-cors",
-          body: JSON.stringify({ name: "sales", confirm: "sales" }) }),
-        fetch("${shop.origin}/api/sandbox/well", { method: "POST", credentials: "include",
-          headers: { "content-type": "application/json" }, body: "{}" }),
-        new Promise((loaded) => {
-          const frame = document.createElement("iframe");
-          frame.src = "${shop.origin}/";
-          frame.onload = loaded;
-          document.body.append(frame);
-        }),
-      ])`,
-    );
-    await expect.poll(() => statuses().length).toBeGreaterThanOrEqual(3);
-    expect(statuses().filter((status) => status !== 403)).toEqual([]);
-    expect(await shop.store.read("sales")).toBeDefined();
-    server.close();
-
-    const other = await browser.newContext();
-    const stranger = await other.newPage();
-    expect((await stranger.goto(shop.page.url))?.status()).toBe(403);
-    expect(await stranger.locator("body").innerText()).toContain("npm run console");
-    await other.close();
-    await close();
-  });
-
-  test("says so when the console has ended", async () => {
-    const shop = await openShop();
-    await shop.put("sales", workingToken(shop, shop.client()));
-    const { page, close } = await openPage(browser, shop);
-    await page.getByRole("table").waitFor();
-    await shop.close();
-    await page.getByRole("alert").filter({ hasText: "The console does not answer" }).waitFor();
-    await expectAccessible(page);
     await close();
   });
 });

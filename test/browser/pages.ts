@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import axe from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { expect } from "vitest";
+import { sha256 } from "../../functions/core/hash.ts";
+import { HOUR, MINUTE } from "../../functions/core/time.ts";
 import type { Shop } from "../support/console.ts";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const DESKTOP = { width: 1280, height: 800 };
 
 /** A page of the console, and what went wrong in it that nobody saw. */
@@ -52,7 +52,7 @@ interface Violation {
 
 /** Nothing that axe finds serious is on the page as it is. */
 export async function expectAccessible(page: Page): Promise<void> {
-  await page.evaluate(AXE);
+  await page.evaluate(axe.source);
   const violations = (await page.evaluate(
     "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)",
   )) as Violation[];
@@ -86,3 +86,12 @@ export async function consentIn(
 
 /** What the page put on the clipboard. */
 export const clipboard = (page: Page) => page.evaluate("navigator.clipboard.readText()") as Promise<string>;
+
+/** A failure of the last hour, as the store holds it. */
+export function failing(code: string, permanent: boolean) {
+  const at = Date.now() - 5 * MINUTE;
+  return { count: 3, code, since: at - HOUR, at, permanent, inputs: sha256("others") };
+}
+
+/** The tokens on the page from top to bottom. */
+export const names = ({ page }: Opened) => page.getByRole("rowheader").allInnerTexts();

@@ -125,6 +125,8 @@ describe("with the cookie, as a hostile page would use it", () => {
     expect((await get("/", { cookie })).status).toBe(200);
     expect((await get("/api/tokens", { cookie, "sec-fetch-site": "none" })).status).toBe(403);
     expect((await get("/api/tokens", { cookie })).status).toBe(403);
+    for (const disguised of ["/x/../api/tokens", "//x/api/tokens", "/./api/tokens", "http://x/api/tokens"])
+      expect((await get(disguised, { cookie, "sec-fetch-site": "none" })).status, disguised).toBe(403);
   });
 
   test.each([
