@@ -28,12 +28,12 @@ function fields({ age, runway = 52 * DAY, org = 0, more = {} }: Made): RawFields
   const back = NOW - age;
   return {
     clientId: "C5d8e2f0a9b31c47",
-    clientSecret: "made-up",
+    clientSecret: "canary-made-up",
     redirectUri: "https://tokens.example.com/callback",
     scopes: "cjp:config_read cjp:config_write",
     scope: "cjp:config_read cjp:config_write",
-    accessToken: `made-up_PF84_${ORGS[org]}`,
-    refreshToken: "made-up",
+    accessToken: `canary-made-up_PF84_${ORGS[org]}`,
+    refreshToken: "canary-made-up",
     accessExpires: back + 43_199 * SECOND,
     refreshExpires: NOW + runway,
     lastRefresh: back,
@@ -64,14 +64,14 @@ const TOKENS: Record<string, RawFields> = {
   }),
   "partner-portal": fields({ age: 2 * HOUR, runway: 6.4 * DAY }),
   "load-test": {
-    accessToken: `made-up_P0A1_${ORGS[1]}`,
+    accessToken: `canary-made-up_P0A1_${ORGS[1]}`,
     accessExpires: NOW + 38 * DAY,
     lifetime: 60 * 24 * 60 * 60,
     static: true,
   },
   "new-campaign": {
     clientId: "C0a1",
-    clientSecret: "made-up",
+    clientSecret: "canary-made-up",
     redirectUri: "https://tokens.example.com/callback",
   },
 };
@@ -142,7 +142,7 @@ try {
   await first.getByRole("link", { name: "Set up the first token" }).click();
   await first.getByLabel("Name of the token").fill("sales-emea");
   await first.getByLabel("Client id").fill("C5d8e2f0a9b31c47");
-  await first.getByLabel("Client secret").fill("made-up-client-secret");
+  await first.getByLabel("Client secret").fill("canary-client-secret");
   await first.evaluate("document.activeElement.blur(); scrollTo(0, 0)");
   await shoot("set-up", first);
   await empty.close();

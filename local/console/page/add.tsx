@@ -77,7 +77,7 @@ interface StepProps {
 
 function Step({ title, ready, done, children }: StepProps) {
   return (
-    <li class={done ? "step done" : ready ? "step" : "step later"} aria-disabled={!ready}>
+    <li class={done ? "step done" : ready ? "step" : "step later"}>
       <h2>
         {title}
         {done && <span class="done-sign"> ✓ done</span>}
