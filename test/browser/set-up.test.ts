@@ -43,6 +43,8 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await page.getByLabel("cjp:user").check();
     await page.getByRole("button", { name: "Save" }).click();
 
+    // Whatever had the focus is gone: it goes to the next step.
+    await expect.poll(() => page.evaluate("document.activeElement?.textContent")).toBe("Authorize it");
     const said = await consentIn(page, () =>
       page.getByRole("button", { name: "Authorize with Webex" }).click(),
     );

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { SCOPES } from "../../scopes.ts";
 import type { Told } from "../token-orders.ts";
 import { Consent } from "./consent.tsx";
@@ -75,10 +75,17 @@ interface StepProps {
   children: any;
 }
 
+/** Takes the focus when its turn comes: what had it is gone by then. */
 function Step({ title, ready, done, children }: StepProps) {
+  const head = useRef<HTMLHeadingElement>(null);
+  const before = useRef(ready);
+  useEffect(() => {
+    if (ready && !before.current) head.current?.focus();
+    before.current = ready;
+  }, [ready]);
   return (
     <li class={done ? "step done" : ready ? "step" : "step later"}>
-      <h2>
+      <h2 tabIndex={-1} ref={head}>
         {title}
         {done && <span class="done-sign"> ✓ done</span>}
       </h2>

@@ -79,12 +79,19 @@ export function Consent({
           . It is good for 15 minutes.
         </p>
       )}
-      <Result of={progress && { text: progress.text, well: progress.state !== "failed" }} />
+      <Result of={toldOf(progress)} />
       {opened !== undefined && !opened.comesBack && progress?.state === "waiting" && (
         <Paste name={name} redirectUri={opened.redirectUri} onAuthorized={onAuthorized} />
       )}
     </div>
   );
+}
+
+/** Until it is known what comes of it, it is neither well nor ill. */
+function toldOf(progress: Progress | undefined) {
+  if (progress === undefined) return undefined;
+  const { text, state } = progress;
+  return state === "waiting" || state === "exchanging" ? { text } : { text, well: state === "authorized" };
 }
 
 /** Where the browser can't reach the service, its address line brings the code here. */

@@ -46,11 +46,17 @@ export function useOrder<T extends object = Told>(path: string): Order<T> {
   return { busy, told, errors, send, say, form };
 }
 
-/** What came of an order: read out when it comes. */
-export function Result({ of: told }: { of: Told | undefined }) {
+const RESULTS = new Map([
+  [true, "result good"],
+  [false, "result bad"],
+  [undefined, "result busy"],
+]);
+
+/** What came of an order: read out when it comes. Neither well nor ill: it is not known yet. */
+export function Result({ of: told }: { of: Partial<Told> | undefined }) {
   return (
-    <p role="status" class={told === undefined ? "result none" : told.well ? "result good" : "result bad"}>
-      {told && visible(told.text)}
+    <p role="status" class={told === undefined ? "result none" : RESULTS.get(told.well)}>
+      {visible(told?.text ?? "")}
     </p>
   );
 }
