@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { SettingsError } from "../../functions/adapters/env.ts";
 import { openFirestore } from "../../functions/adapters/firestore.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import { ENDPOINTS } from "../../local/console/api.ts";
@@ -354,6 +355,27 @@ test("the sandbox's faults are switched on and off, and its integrations made", 
   });
   expect(body.well).toBe(true);
   expect(shop.sandbox.authority.client("practice")?.scopes).toContain("extra:scope");
+});
+
+test("sealed values are not opened for the overview, and one that can't be opened is told", async () => {
+  const sealed = "eyJhbGciOiJkaXIiLCJraWQiOiJvdGhlciJ9..aXYtY2FuYXJ5.dGV4dC1jYW5hcnk.dGFn";
+  const { name } = await added({ refreshToken: sealed });
+  const { row, advice } = (await page.look(`token?name=${name}`)).body;
+  expect(row).toMatchObject({ state: "working", refreshes: true });
+  expect(advice.problem).toMatch(/^Its refreshToken can't be read/);
+  expect(advice.todo).toContain("SEAL_KEYS");
+});
+
+test("no secret is written where nobody said whether it is to be sealed", async () => {
+  const requireSealing = () => {
+    throw new SettingsError("SEAL_KEYS is missing");
+  };
+  const unsaid = await openShop({ requireSealing });
+  const { order } = await enter(unsaid);
+  const answer = await order("add", { name: "sales", ...unsaid.client(), scopes: "a" });
+  expect(answer).toMatchObject({ status: 409, body: { message: "SEAL_KEYS is missing" } });
+  expect(await unsaid.store.read("sales")).toBeUndefined();
+  await unsaid.close();
 });
 
 test("what is too large or no JSON is refused, and the console goes on", async () => {

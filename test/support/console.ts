@@ -25,6 +25,7 @@ interface ShopOptions {
   service?: boolean;
   /** Parts of the console that a test wants to be different. */
   open?: () => Promise<never>;
+  requireSealing?: () => void;
   where?: string;
   passphraseFile?: string;
   /** Where lookup is said to be. */
@@ -80,7 +81,7 @@ export async function openShop(options: ShopOptions = {}) {
     redirectUri: `${url}/callback`,
     threshold: settings.threshold,
     webexUrl: () => webexUrl,
-    requireSealing: () => {},
+    requireSealing: options.requireSealing ?? (() => {}),
   });
   const page = await startConsole({
     documents,
