@@ -20,6 +20,8 @@ export default defineConfig({
     isolate: false,
     // End-to-end tests mostly wait for processes of their own: one more than there are processors keeps those busy.
     maxWorkers: 3,
+    // A busy machine draws a page late.
+    expect: { poll: { timeout: 8_000 } },
     testTimeout: 20_000,
     hookTimeout: 30_000,
     teardownTimeout: 5_000,

@@ -1,13 +1,16 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { hasBrowser, startBrowser } from "../support/browser.ts";
 import { openShop, type Shop, workingToken } from "../support/console.ts";
 import { stopAll } from "../support/processes.ts";
 import { expectAccessible, expectNoSideways, failing, names, openPage } from "./pages.ts";
 
 /** What tries to do harm to the page, or through it, in a real browser. */
+
+// A page that is drawn late on a busy machine is no failure.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe.skipIf(!hasBrowser())("the page", () => {
   let browser: Browser;

@@ -1,5 +1,5 @@
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { sha256 } from "../../functions/core/hash.ts";
 import { DAY, HOUR } from "../../functions/core/time.ts";
 import { hasBrowser, startBrowser } from "../support/browser.ts";
@@ -16,6 +16,9 @@ import {
 } from "./pages.ts";
 
 /** How tokens are, and what is done when they are not well, in a real browser. */
+
+// A page that is drawn late on a busy machine is no failure.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe.skipIf(!hasBrowser())("the overview", () => {
   let browser: Browser;

@@ -27,7 +27,7 @@ export async function openPage(
     timezoneId: "UTC",
     ...options,
   });
-  context.setDefaultTimeout(8_000);
+  context.setDefaultTimeout(15_000);
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: shop.origin });
   const page = await context.newPage();
   const complaints: string[] = [];

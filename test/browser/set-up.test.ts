@@ -1,13 +1,16 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { hasBrowser, startBrowser } from "../support/browser.ts";
 import { openShop, PASSPHRASE, type Shop } from "../support/console.ts";
 import { stopAll } from "../support/processes.ts";
 import { clipboard, consentIn, expectAccessible, openPage } from "./pages.ts";
 
 /** The guided set-up in a real browser, against the whole service and the strict sandbox. */
+
+// A page that is drawn late on a busy machine is no failure.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe.skipIf(!hasBrowser())("the guided set-up", () => {
   let browser: Browser;
