@@ -58,12 +58,21 @@ interface Client {
   prototype: { initialize(this: unknown): Promise<unknown> };
 }
 
-/** The same for this process, until it ends: clients that are made from now on talk to the stand-in. */
+const ports = new Map<object, number>();
+
+/**
+ * The same for this process: clients that are made from now on talk to the stand-in that was named last, in this test file
+ * or another one.
+ */
 export function redirect({ prototype }: Client, port: number): void {
-  const { initialize } = prototype;
-  prototype.initialize = function () {
-    const { _opts } = this as { _opts: object };
-    Object.assign(_opts, { servicePath: "127.0.0.1", port, sslCreds: credentials.createInsecure() });
-    return initialize.call(this);
-  };
+  if (!ports.has(prototype)) {
+    const { initialize } = prototype;
+    prototype.initialize = function () {
+      const { _opts } = this as { _opts: object };
+      const sslCreds = credentials.createInsecure();
+      Object.assign(_opts, { servicePath: "127.0.0.1", port: ports.get(prototype), sslCreds });
+      return initialize.call(this);
+    };
+  }
+  ports.set(prototype, port);
 }
