@@ -238,6 +238,20 @@ onEachStore((place) => {
       await expectPublished();
     });
 
+    test("that a process frozen after its claim would lose: it does not write", async () => {
+      await add();
+      const { values, variables } = writes(world.variables);
+      const freezing = intercepted(world.documents, async ({ fields }, perform) => {
+        const done = await perform();
+        if (fields?.publish) world.clock.advance(25 * SECOND);
+        return done;
+      });
+      await sweep(world.sweeper({ variables, store: tokenStore(freezing, world.runtime.now) }));
+      expect(values).toEqual([]);
+      await sweepLater(world);
+      await expectPublished();
+    });
+
     test("of many sweeps and refreshes never brings an older token after a newer one", async () => {
       await add();
       const { values, variables } = writes(world.variables);
