@@ -1,3 +1,5 @@
+import { connectRequest, fieldsOf, fill } from "./connect.ts";
+
 /** Ready pieces for each caller of lookup, for the page and the documentation alike. Pure: it runs in browsers, too. */
 
 /** Where a token is had, and by what. */
@@ -26,13 +28,7 @@ export interface SnippetPart {
 const HEADER = "x-token-passphrase";
 
 export function snippetsFor(caller: Caller): Snippet[] {
-  return [
-    curl(caller),
-    flowDesigner(caller),
-    connectRequest(caller),
-    connectNode(caller),
-    journeyData(caller),
-  ];
+  return [curl(caller), flowDesigner(caller), connectHttp(caller), connectNode(caller), journeyData(caller)];
 }
 
 /** The address of a token; nothing in it means anything to a shell within single quotes. */
@@ -68,7 +64,7 @@ function flowDesigner(caller: Caller): Snippet {
       { label: "Request URL", text: addressOf(caller) },
       {
         label: "Settings",
-        text: lines(
+        text: lines([
           ["Use authenticated endpoint", "off"],
           ["Method", "GET"],
           ["HTTP request header", `${HEADER} = {{passphrase}}`],
@@ -77,58 +73,37 @@ function flowDesigner(caller: Caller): Snippet {
           ["Parse settings: content type", "JSON"],
           ["Output variable", "webexToken"],
           ["Path expression", "$.token"],
-        ),
+        ]),
       },
       { label: "Header of the API call after it", text: "Authorization: Bearer {{webexToken}}" },
     ],
   };
 }
 
-function connectRequest(caller: Caller): Snippet {
+function connectHttp(caller: Caller): Snippet {
+  const request = connectRequest("http-request");
+  const values = { passphrase: "$(passphrase)", rejected: "$(rejected)" };
   return {
     id: "connect-http",
     title: "Webex Connect: HTTP Request",
     about:
-      "A node of a Connect flow. Answers of 4xx and 5xx leave it by onSuccess, too: let a Branch node compare the status with 200.",
+      "A node of a Connect flow, with the passphrase in a custom variable; rejected stays empty but after an API's 401. Answers of 4xx and 5xx leave it by onSuccess, too: let a Branch node after it have the edges.",
     parts: [
       { label: "Endpoint URL", text: addressOf(caller) },
-      {
-        label: "Settings",
-        text: lines(
-          ["Method", "GET"],
-          ["Header", HEADER],
-          ["Header value", "the passphrase, from a custom variable"],
-          ["Connection timeout", "10000"],
-          ["Request timeout", "10000"],
-          ["Output variable", "webexToken"],
-          ["Response entity", "Body"],
-          ["Response path", "$.token"],
-        ),
-      },
+      { label: "Settings", text: lines(fieldsOf(request, values)) },
     ],
   };
 }
 
 function connectNode(caller: Caller): Snippet {
+  const request = connectRequest("custom-node");
   return {
     id: "connect-node",
     title: "Webex Connect: custom node",
-    about:
-      "Assets > Integrations > Add Integration > Custom Node, REST, from blank. One method serves every flow, and only it holds the passphrase. Save, test, then switch the integration on.",
+    about: `Assets > Integrations > Add Integration > Custom Node, REST, from blank. One method serves every flow, and only it holds the passphrase; a flow gives the name (${caller.name}). Save, test, then switch the integration on.`,
     parts: [
-      { label: "Resource URL", text: `${caller.lookup}/` },
-      {
-        label: "Settings",
-        text: lines(
-          ["Type", "GET"],
-          ["Header", `${HEADER} = the passphrase (Static)`],
-          ["URL parameter", `name (Dynamic; for this token: ${caller.name})`],
-          ["Node event Success", "HTTP Status equals 200"],
-          ["Node event Error", "HTTP Status not equals 200"],
-          ["Response object", "webexToken"],
-          ["Response path", "$.token"],
-        ),
-      },
+      { label: "Resource URL", text: fill(request.url, { lookup: caller.lookup }) },
+      { label: "Settings", text: lines(fieldsOf(request, { passphrase: "the passphrase" })) },
     ],
   };
 }
@@ -139,7 +114,7 @@ function journeyData(caller: Caller): Snippet {
     id: "jds",
     title: "JDS",
     about:
-      "The Journey Data Service takes the token as a bearer; it needs the cjds scopes. Put the address of the JDS request in place of $JDS_URL. Where JDS answers 401, ask once more with the refused token in x-token-rejected.",
+      "The Journey Data Service takes the token as a bearer; it needs the cjds scopes (cjds:admin_org_read, and cjds:admin_org_write to write). Put the address of the JDS request in place of $JDS_URL. Where JDS answers 401, ask once more with the refused token in x-token-rejected.",
     parts: [
       {
         label: "Shell",
@@ -152,5 +127,5 @@ function journeyData(caller: Caller): Snippet {
   };
 }
 
-const lines = (...settings: [field: string, value: string][]) =>
+const lines = (settings: readonly (readonly [field: string, value: string])[]) =>
   settings.map(([field, value]) => `${field}: ${value}`).join("\n");
