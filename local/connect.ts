@@ -6,6 +6,8 @@ import settings from "../docs/connect.json" with { type: "json" };
 export interface ConnectRequest {
   id: string;
   title: string;
+  /** What the form calls its fields. */
+  labels: Readonly<Record<"url" | "method" | "header" | "parameter" | "output", string>>;
   method: string;
   url: string;
   headers: readonly Input[];
@@ -71,15 +73,19 @@ export function fieldsOf(
     type === "Dynamic"
       ? `${name} = field "${field}" (Dynamic)`
       : `${name} = ${fill(value, values)}${type === undefined ? "" : ` (${type})`}`;
+  const { labels } = request;
   return [
-    ["Method", request.method],
-    ...request.headers.map((header): [string, string] => ["Header", shown(header)]),
-    ...request.parameters.map((parameter): [string, string] => ["URL parameter", shown(parameter)]),
+    [labels.method, request.method],
+    ...request.headers.map((header): [string, string] => [labels.header, shown(header)]),
+    ...request.parameters.map((parameter): [string, string] => [labels.parameter, shown(parameter)]),
     ["Connection timeout", `${request.connectionTimeout} ms`],
     ["Request timeout", `${request.requestTimeout} ms`],
-    ...request.outputs.map((output): [string, string] => ["Output", `${output.name} = Body, ${output.path}`]),
+    ...request.outputs.map((output): [string, string] => [
+      labels.output,
+      `${output.name} = Body, ${output.path}`,
+    ]),
     ...request.edges.map(({ edge, compare, how, value }): [string, string] => [
-      `Edge ${edge}`,
+      compare === "HTTP Status" ? `Node event ${edge}` : `Branch ${edge}`,
       `${compare} ${how} ${value}`,
     ]),
   ];

@@ -89,7 +89,7 @@ function connectHttp(caller: Caller): Snippet {
     about:
       "A node of a Connect flow, with the passphrase in a custom variable; rejected stays empty but after an API's 401. Answers of 4xx and 5xx leave it by onSuccess, too: let a Branch node after it have the edges.",
     parts: [
-      { label: "Endpoint URL", text: addressOf(caller) },
+      { label: request.labels.url, text: addressOf(caller) },
       { label: "Settings", text: lines(fieldsOf(request, values)) },
     ],
   };
@@ -102,7 +102,7 @@ function connectNode(caller: Caller): Snippet {
     title: "Webex Connect: custom node",
     about: `Assets > Integrations > Add Integration > Custom Node, REST, from blank. One method serves every flow, and only it holds the passphrase; a flow gives the name (${caller.name}). Save, test, then switch the integration on.`,
     parts: [
-      { label: "Resource URL", text: fill(request.url, { lookup: caller.lookup }) },
+      { label: request.labels.url, text: fill(request.url, { lookup: caller.lookup }) },
       { label: "Settings", text: lines(fieldsOf(request, { passphrase: "the passphrase" })) },
     ],
   };

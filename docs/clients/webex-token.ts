@@ -33,6 +33,8 @@ export function webexFetch(lookup: string, name: string, passphrase: string) {
     const response = await send(first);
     if (response.status !== 401) return response;
     const second = await tokenFor(first).catch(() => first);
-    return second === first ? response : send(second);
+    if (second === first) return response;
+    await response.body?.cancel();
+    return send(second);
   };
 }

@@ -10,7 +10,7 @@ export function connectSections(): Record<string, string> {
 const code = (text: string) => `\`${text}\``;
 
 function formOf(request: ConnectRequest): string {
-  const rows = [["URL", request.url], ...fieldsOf(request, {})];
+  const rows = [[request.labels.url, request.url], ...fieldsOf(request, {})];
   return table(
     ["field", "value"],
     rows.map(([field = "", value = ""]) => [field, code(value)]),
