@@ -6,6 +6,7 @@ import { connectSections } from "./docs/connect.ts";
 import { openapi } from "./docs/openapi.ts";
 import { collection, environment } from "./docs/postman.ts";
 import { withSections } from "./docs/sections.ts";
+import { FLOWS } from "./flows/files.ts";
 
 /** A file that is generated, or has generated sections. */
 export interface Document {
@@ -19,12 +20,18 @@ export const DOCUMENTS: readonly Document[] = [
   json("docs/openapi.json", openapi),
   json("docs/postman.json", collection),
   json("docs/postman-environment.json", environment),
+  ...Object.entries(FLOWS).map(([file, flow]) => json(file, flow)),
   page("docs/connect.md", connectSections),
   page("docs/clients.md", clientsSections),
 ];
 
-function json(file: string, value: object): Document {
-  return { file, content: () => `${JSON.stringify(value, null, 2)}\n` };
+function json(file: string, value: object | (() => object)): Document {
+  const made = () => (typeof value === "function" ? value() : value);
+  return {
+    file,
+    content: () => `${JSON.stringify(made(), null, 2)}
+`,
+  };
 }
 
 function page(file: string, sections: () => Record<string, string>): Document {

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HOUR, SECOND } from "../../functions/core/time.ts";
 import type { FlowExport } from "../../local/flows/export.ts";
 import { CONNECTOR } from "../../local/flows/get-token.ts";
-import { FOLDER } from "../../local/flows.ts";
 import { type Run, runFlow, type World } from "../support/flow-interpreter.ts";
 import type { Value } from "../support/flow-templates.ts";
 import { send } from "../support/flow-transport.ts";
@@ -26,6 +25,7 @@ import {
 
 /** The flows of docs/flows, run as Flow Designer would, against the built functions and the sandbox. */
 
+const FOLDER = path.resolve(import.meta.dirname, "../../docs/flows");
 const flowIn = (file: string) => JSON.parse(readFileSync(path.join(FOLDER, file), "utf8")) as FlowExport;
 const callApi = flowIn("call-api.flow.json");
 const getToken = flowIn("get-token.subflow.json");

@@ -2,11 +2,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ExportedActivity, FlowExport, Process } from "../../local/flows/export.ts";
-import { FOLDER, flowFiles } from "../../local/flows.ts";
+import { FLOWS } from "../../local/flows/files.ts";
 import { secretFinder } from "../support/canaries.ts";
 
 /** The flows in docs/flows, held against what is known of Flow Designer's exports. */
 
+const FOLDER = path.resolve(import.meta.dirname, "../../docs/flows");
 const FILES = readdirSync(FOLDER).filter((file) => file.endsWith(".json"));
 const textOf = (file: string) => readFileSync(path.join(FOLDER, file), "utf8");
 const flows = FILES.map((file) => [file, JSON.parse(textOf(file)) as FlowExport] as const);
@@ -53,10 +54,8 @@ function reach(step: (id: string) => string[], start: string): Set<string> {
   return found;
 }
 
-test("the files are those that the generator writes: npm run flows", () => {
-  const wanted = flowFiles();
-  expect(FILES.toSorted()).toEqual([...wanted.keys()].toSorted());
-  for (const [file, content] of wanted) expect(textOf(file) === content, file).toBe(true);
+test("every file that Flow Designer is to import is generated", () => {
+  expect(FILES.map((file) => `docs/flows/${file}`).toSorted()).toEqual(Object.keys(FLOWS).toSorted());
 });
 
 describe.each(flows)("%s", (file, flow) => {
