@@ -7,6 +7,7 @@ import {
   constant,
   count,
   NAME,
+  notLetIn,
   type Parts,
   parameter,
   problem,
@@ -79,7 +80,7 @@ const REFUSALS = {
   "400": problem(400, "No name, one that no token can have, or a parameter that is wrong or given twice.", {
     headers: CORS,
   }),
-  "401": problem(401, "The passphrase is missing or wrong, or does not open this token.", { headers: CORS }),
+  "401": notLetIn("The passphrase is missing or wrong, or does not open this token.", CORS),
   "404": problem(404, "There is no such token.", { headers: CORS }),
   "409": problem(409, "Nothing valid is held, and only a person can help; the message says how.", {
     headers: CORS,

@@ -89,6 +89,12 @@ export const RETRY_AFTER = "Seconds after which to try again.";
 export const SECONDS: Schema = { type: "string", pattern: "^[0-9]+$" };
 
 export const BUG = "A bug. With `COMPAT=sample`, every error of lookup and setup.";
+/** 401. */
+export const notLetIn = (description: string, headers: Parts = {}): Schema =>
+  problem(401, description, {
+    headers: { "www-authenticate": always("Basic credentials are taken, too."), ...headers },
+  });
+
 export const wrongMethod = (allowed: string, headers: Parts = {}): Schema =>
   problem(405, `Any method but ${allowed}.`, { headers: { allow: always("What it takes."), ...headers } });
 

@@ -6,6 +6,7 @@ import {
   closed,
   constant,
   NAME,
+  notLetIn,
   type Parts,
   parameter,
   problem,
@@ -39,7 +40,7 @@ const init = (operationId: string) => ({
     "200": answer("It is there, and empty.", { json: schema("Initialized"), headers: CORS }),
     "307": SENT_ON,
     "400": problem(400, "No name, or one that no token can have.", { headers: CORS }),
-    "401": problem(401, "The passphrase is missing, or is not a shared one.", { headers: CORS }),
+    "401": notLetIn("The passphrase is missing, or is not a shared one.", CORS),
     "404": problem(404, "With `LEGACY_SETUP=off`; and at lookup's address without `SETUP_URL`.", {
       headers: CORS,
     }),

@@ -118,7 +118,8 @@ onEachStore((place) => {
     ["variable-html", "invalid_response", "publish.failed", 30 * SECOND],
     ["down", "unavailable", "publish.failed", 30 * SECOND],
   ];
-  describe.skipIf(!place.thorough)("what the contact centre says is recorded, logged and backed off", () => {
+  const thoroughly = place.thorough ? describe : () => {};
+  thoroughly("what the contact centre says is recorded, logged and backed off", () => {
     test.each(FAULTY)("%s: %s", async (fault, code, event, step) => {
       await add();
       world.sandbox.faults.add({ fault, times: 1 });
