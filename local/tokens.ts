@@ -4,6 +4,7 @@ import { add } from "./commands/add.ts";
 import { adopt } from "./commands/adopt.ts";
 import { authorize } from "./commands/authorize.ts";
 import { type Context, examples } from "./commands/context.ts";
+import { doctor } from "./commands/doctor.ts";
 import { explain } from "./commands/errors.ts";
 import { importToken } from "./commands/import.ts";
 import { keys } from "./commands/keys.ts";
@@ -16,6 +17,7 @@ import { reseal } from "./commands/reseal.ts";
 import { sandbox } from "./commands/sandbox.ts";
 import { schedule } from "./commands/schedule.ts";
 import { show } from "./commands/show.ts";
+import { watch } from "./commands/watch.ts";
 import { findDeployment } from "./deployment.ts";
 import { openTerminal } from "./terminal.ts";
 
@@ -24,6 +26,7 @@ const COMMANDS = [
   importToken,
   authorize,
   list,
+  watch,
   show,
   refresh,
   remove,
@@ -34,6 +37,7 @@ const COMMANDS = [
   keys,
   reseal,
   schedule,
+  doctor,
   sandbox,
 ];
 
@@ -54,6 +58,7 @@ ${examples(
   ['authorize sales --scope "cjp:config_read"', "a person consents"],
   ["sandbox down 30s", "watch the service hold while Webex is away"],
   ["schedule status", "what Cloud Scheduler does for a deployed service"],
+  ["doctor", "is all well, and what mends it"],
 )}`,
   )
   .exitOverride()
