@@ -12,7 +12,7 @@ export function narrator(write: (line: string) => void): Log {
 }
 
 /** Names come from requests: none of them may command the terminal. */
-const printable = (text: string) => text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
+export const printable = (text: string) => text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
 
 function colourOf(event: Event) {
   const severity = EVENTS[event];

@@ -5,7 +5,7 @@ import { isRenewable } from "../../functions/core/time.ts";
 import type { Deployment } from "../deployment.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
-import { showProgress } from "./progress.ts";
+import { counted, showProgress } from "./progress.ts";
 
 /** Documents written at a time. */
 const AT_ONCE = 10;
@@ -40,7 +40,7 @@ function summary({ tokens, adopted }: Counts): string {
 async function adoptAll(store: TokenStore, { threshold }: Deployment, context: Context): Promise<Counts> {
   const { runtime, signal } = context;
   const tokens: StoredToken[] = [];
-  for await (const page of store.pages(500)) tokens.push(...page);
+  for await (const page of counted(store.pages(500), "tokens read", signal)) tokens.push(...page);
   const progress = await showProgress("adopting", tokens.length);
   const counter = { store, runtime, log: () => {}, threshold };
   const limit = pLimit(AT_ONCE);

@@ -50,7 +50,7 @@ async function diagnose({ region, prefix, json }: Options, context: Context): Pr
   terminal.remark(`tokens in ${deployment.where}`);
   const ending = new AbortController();
   const count = showCount("tokens read");
-  const patient = patientOf({
+  const patient = await patientOf({
     deployment,
     settings,
     region: region ?? (process.env.GOOGLE_CLOUD_REGION?.trim() || undefined),

@@ -15,6 +15,7 @@ import { changeSecret, presentSecret } from "../secret-text.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { fromNow } from "./durations.ts";
 import { CommandError } from "./errors.ts";
+import { counted } from "./progress.ts";
 import { columns } from "./table.ts";
 
 /** Every instance has read the keys again after this long (they do so once a minute). */
@@ -49,7 +50,7 @@ function list(group: Command, context: Context): void {
     .action((options: { json?: boolean }) =>
       withTokens(context, async (store, deployment) => {
         const all = await keysOf(deployment);
-        const used = await uses(store);
+        const used = await uses(store, context.signal);
         const rows = all.all.map(({ kid, since }) => ({
           kid,
           seals: kid === all.primary.kid,
@@ -137,7 +138,7 @@ function drop(group: Command, context: Context): void {
           throw new CommandError(`key "${kid}" is the one that seals: promote another one first`);
         // Until then an instance may still seal with the one before.
         wait(primary, runtime.now(), `key "${primary.kid}" was promoted`);
-        const used = (await uses(store)).get(kid) ?? 0;
+        const used = (await uses(store, context.signal)).get(kid) ?? 0;
         if (used > 0)
           throw new CommandError(
             `key "${kid}" still seals ${used} values: run "npm run tokens -- reseal" first`,
@@ -202,9 +203,9 @@ function wait({ since }: SealKey, now: number, what: string, orElse = ""): void 
 }
 
 /** How many values each key has sealed; `undefined`: those that are stored as they are. */
-async function uses(store: TokenStore): Promise<Map<string | undefined, number>> {
+async function uses(store: TokenStore, signal: AbortSignal): Promise<Map<string | undefined, number>> {
   const used = new Map<string | undefined, number>();
-  for await (const page of store.pages(500))
+  for await (const page of counted(store.pages(500), "tokens read", signal))
     for (const { snapshot } of page)
       for (const field of SEALED_FIELDS) {
         const value = snapshot.fields[field];

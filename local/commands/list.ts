@@ -4,6 +4,7 @@ import type { StoredToken } from "../../functions/core/store.ts";
 import { isRenewable, lifeOf } from "../../functions/core/time.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { durationText, fromNow } from "./durations.ts";
+import { counted } from "./progress.ts";
 import { table } from "./table.ts";
 import { viewOf } from "./view.ts";
 
@@ -23,7 +24,8 @@ export const list: Register = (program, context) => {
     .action((options: { json?: boolean }) =>
       withTokens(context, async (store) => {
         const tokens: StoredToken[] = [];
-        for await (const page of store.pages(500)) tokens.push(...page);
+        for await (const page of counted(store.pages(500), "tokens read", context.signal))
+          tokens.push(...page);
         await show(tokens, options.json === true, context);
       }),
     );
@@ -34,23 +36,24 @@ async function show(tokens: StoredToken[], json: boolean, { terminal, runtime }:
   if (json) return terminal.json({ tokens: seen.map(({ token, now }) => viewOf(token, now)) });
   if (tokens.length === 0)
     return terminal.say('there are no tokens yet: "npm run tokens -- add NAME" adds one');
-  const head = [
-    "name",
-    "state",
-    "life left",
-    "refresh due",
-    "refresh token",
-    "failure",
-    "organization",
-    "cluster",
-  ];
   terminal.print(
     await table(
-      head,
+      HEAD,
       seen.map(({ token, now }) => row(token, now)),
     ),
   );
 }
+
+export const HEAD = [
+  "name",
+  "state",
+  "life left",
+  "refresh due",
+  "refresh token",
+  "failure",
+  "organization",
+  "cluster",
+];
 
 const COLOUR: Record<State, Parameters<typeof styleText>[0]> = {
   working: "green",
@@ -62,7 +65,8 @@ const COLOUR: Record<State, Parameters<typeof styleText>[0]> = {
   ended: "red",
 };
 
-function row(token: StoredToken, now: number): string[] {
+/** `now` is the store's clock, in ms. */
+export function row(token: StoredToken, now: number): string[] {
   const { document } = token;
   const { state, orgId, cluster } = viewOf(token, now);
   const life = lifeOf(document, now);

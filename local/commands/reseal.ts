@@ -5,7 +5,7 @@ import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { type Context, examples, jsonOption, type Register, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { keysOf } from "./keys.ts";
-import { showProgress } from "./progress.ts";
+import { counted, showProgress } from "./progress.ts";
 
 /** Documents written at a time. */
 const AT_ONCE = 10;
@@ -59,7 +59,8 @@ const summary = ({ tokens, resealed }: Counts) =>
 
 async function resealAll(store: TokenStore, kid: string, { signal }: Context): Promise<Counts> {
   const tokens: StoredToken[] = [];
-  for await (const page of store.pages(500)) tokens.push(...page.filter((token) => isBehind(token, kid)));
+  for await (const page of counted(store.pages(500), "tokens read", signal))
+    tokens.push(...page.filter((token) => isBehind(token, kid)));
   const progress = await showProgress("resealing", tokens.length);
   const limit = pLimit(AT_ONCE);
   const counts: Counts = { tokens: 0, resealed: 0, unopened: [] };

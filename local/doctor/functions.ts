@@ -38,7 +38,7 @@ async function reached(each: DeployedFunction, patient: Patient): Promise<Findin
   const { name, role, state, url, region } = each;
   if (state !== "ACTIVE")
     return broken(`${name} is ${state}: its last deployment failed, or is under way`, DEPLOY);
-  const headers = role === "refresher" ? await identified(url) : {};
+  const headers = role === "refresher" ? await patient.identity(url) : {};
   const answer = await probe(`${url}/health`, headers, patient.signal);
   if (answer === undefined) return broken(`${name} does not answer`, DEPLOY);
   if (isWell(role, answer)) return well(`${name} answers`);
@@ -58,13 +58,6 @@ async function reached(each: DeployedFunction, patient: Patient): Promise<Findin
 /** Only lookup has /health; the others tell in their own words that they have not. */
 const isWell = (role: Role, { status, said }: Answer) =>
   role === "lookup" ? status === 200 : said !== undefined;
-
-/** As IAM wants it. Throws `CommandError`. */
-async function identified(url: string): Promise<Record<string, string>> {
-  if (!url.startsWith("https:")) return {};
-  const { identityToken } = await import("../identity-token.ts");
-  return { authorization: `Bearer ${await identityToken(new URL(url).origin)}` };
-}
 
 const EVERYBODY = ["allUsers", "allAuthenticatedUsers"];
 

@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { printable } from "../narrate.ts";
 import type { Examined, Verdict } from "./check.ts";
 
 const SIGNS: Record<Verdict, [sign: string, colour: Parameters<typeof styleText>[0]]> = {
@@ -15,6 +16,3 @@ export function lineOf({ title, verdict, says, remedy }: Examined, width: number
   const text = remedy === undefined ? says : `${says}; run: ${remedy}`;
   return `${head}  ${title.padEnd(width)}  ${printable(text)}`;
 }
-
-/** Names are whatever was stored: none of them may command the terminal. */
-const printable = (text: string) => text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");

@@ -2,7 +2,8 @@ import type { Settings } from "../../functions/adapters/env.ts";
 import type { DocumentStore } from "../../functions/core/store.ts";
 import { CommandError } from "../commands/errors.ts";
 import type { Deployment } from "../deployment.ts";
-import type { ScheduledJob } from "../scheduler-jobs.ts";
+import type { ScheduledJob, SchedulerJobs, Where } from "../scheduler-jobs.ts";
+import { presentSecret } from "../secret-text.ts";
 import { ofOneService, whereOf } from "../service-jobs.ts";
 import { type DeployedFunction, deployedFunctions } from "./deployed-functions.ts";
 import type { GoogleRest } from "./google-rest.ts";
@@ -26,6 +27,10 @@ export interface Patient {
   /** Those of a project. */
   functions(): Promise<DeployedFunction[]>;
   jobs(): Promise<ScheduledJob[]>;
+  /** The text of a secret or a file; `undefined`: there is none. */
+  secret(where: string): Promise<string | undefined>;
+  /** Headers that tell the private function at this address who works here. */
+  identity(url: string): Promise<Record<string, string>>;
   close(): Promise<void>;
 }
 
@@ -39,12 +44,19 @@ export interface Given {
   signal: AbortSignal;
   /** Tells how many tokens were read so far. */
   counted?: (tokens: number) => void;
-  /** `undefined`: with the credentials that are here. */
-  google?: () => Promise<GoogleRest>;
+  /** Google's services; `undefined`: the real ones, with the credentials that are here. */
+  google?: Google;
+}
+
+interface Google {
+  rest(): Promise<GoogleRest>;
+  jobs(where: Where): SchedulerJobs;
+  secret(where: string): Promise<string | undefined>;
+  identity(url: string): Promise<Record<string, string>>;
 }
 
 /** Throws `CommandError` where the project is not known. */
-export function patientOf(given: Given): Patient {
+export async function patientOf(given: Given): Promise<Patient> {
   const { deployment, settings, region, prefix, now, signal } = given;
   const { store } = settings;
   const firestore = store?.kind === "firestore" ? store : undefined;
@@ -54,7 +66,8 @@ export function patientOf(given: Given): Patient {
   if (kind === "project" && project === undefined)
     throw new CommandError("which project? Set GOOGLE_CLOUD_PROJECT", 2);
   const inProject = project ?? "";
-  const google = once(given.google ?? (() => openGoogle(inProject, signal)));
+  const services = given.google ?? (await real(inProject, signal));
+  const google = once(services.rest);
   const documents = once(() => deployment.open({ create: false }));
   const functions = once(async () =>
     deployedFunctions(await google(), { project: inProject, region, prefix }),
@@ -76,21 +89,40 @@ export function patientOf(given: Given): Patient {
     tokens: once(async () => tallied(await documents(), now, signal, given.counted)),
     functions,
     jobs: once(async () => {
-      const { schedulerJobs } = await import("../scheduler-jobs.ts");
       const where = whereOf({ project: inProject, region: region ?? (await functions())[0]?.region ?? "" });
-      return ofOneService(await schedulerJobs(where).all(), where, prefix);
+      return ofOneService(await services.jobs(where).all(), where, prefix);
     }),
+    secret: services.secret,
+    identity: services.identity,
     async close() {
       if (opened) await (await documents().catch(() => undefined))?.close();
     },
   };
 }
 
-async function openGoogle(project: string, signal: AbortSignal): Promise<GoogleRest> {
-  // Google's library takes longer to load than most commands take to run.
-  const rest = await import("./google-rest.ts");
-  return rest.openGoogle({ project, signal });
+/** Google's libraries take longer to load than most commands take to run: off a project none is. */
+async function real(project: string, signal: AbortSignal): Promise<Google> {
+  if (project === "") return { ...NOWHERE, secret: presentSecret };
+  const [{ openGoogle }, { schedulerJobs }, { identityToken }] = await Promise.all([
+    import("./google-rest.ts"),
+    import("../scheduler-jobs.ts"),
+    import("../identity-token.ts"),
+  ]);
+  return {
+    rest: () => openGoogle({ project, signal }),
+    jobs: schedulerJobs,
+    secret: presentSecret,
+    async identity(url) {
+      if (!url.startsWith("https:")) return {};
+      return { authorization: `Bearer ${await identityToken(new URL(url).origin)}` };
+    },
+  };
 }
+
+const never = () => {
+  throw new Error("this is no project's");
+};
+const NOWHERE = { rest: never, jobs: never, identity: never };
 
 function once<T>(work: () => T): () => T {
   let kept: { value: T } | undefined;

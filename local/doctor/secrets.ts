@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { parsePassphrases } from "../../functions/core/passphrase.ts";
 import { parseSealKeys, type SealKeys } from "../../functions/core/seal.ts";
 import { CommandError } from "../commands/errors.ts";
-import { presentSecret } from "../secret-text.ts";
 import { DEPLOYED } from "../shared-passphrases.ts";
 import { broken, type Check, type Finding, skipped, warning, well } from "./check.ts";
 import type { Patient } from "./patient.ts";
@@ -19,7 +18,7 @@ export const passphrase: Check = {
     const found = await placeOf(patient);
     if ("verdict" in found) return found;
     const { where, url } = found;
-    const text = await presentSecret(where);
+    const text = await patient.secret(where);
     if (text === undefined) return broken(`there is no ${where}, or it holds nothing`, "npm run deploy");
     const [newest = "", ...older] = passphrasesIn(text, where);
     const name = `doctor-${randomBytes(8).toString("hex")}`;
@@ -83,7 +82,7 @@ export const sealing: Check = {
   async run(patient) {
     const keys = await keysPlace(patient);
     if (typeof keys !== "string") return keys;
-    const text = await presentSecret(keys);
+    const text = await patient.secret(keys);
     if (text === undefined || text.trim() === "")
       return broken(`there are no keys in ${keys}`, "npm run tokens -- keys add");
     return use(parsed(text, keys), await patient.tokens());
