@@ -34,6 +34,13 @@ A rotation has four steps, minutes apart, and interrupts nothing:
   npm run tokens -- keys promote KID      it seals from now on
   npm run tokens -- reseal                what older keys have sealed is sealed with it
   npm run tokens -- keys drop OLD         no document uses it any more`,
+    )
+    .addHelpText(
+      "after",
+      examples(
+        ["keys list", "which there are, and what each has sealed"],
+        ["keys add", "the first one seals at once"],
+      ),
     );
   list(group, context);
   add(group, context);

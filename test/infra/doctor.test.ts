@@ -1,0 +1,75 @@
+import { beforeAll, expect, test } from "vitest";
+import { type Declared, runOffline } from "../../infra/offline.ts";
+import { TokenService } from "../../infra/token-service.ts";
+import { DESCRIBED, deployedFunctions, ROLES } from "../../local/doctor/deployed-functions.ts";
+
+/** What `tokens doctor` looks for is what the program makes, and its operators may look at all of it. */
+
+const OPERATOR = "group:operators@example.com";
+
+let resources: readonly Declared[];
+beforeAll(async () => {
+  ({ resources } = await runOffline(
+    () => new TokenService("tokens", { project: "made-up", region: "europe-west1", operators: [OPERATOR] }),
+  ));
+});
+
+const inputs = (type: string) =>
+  resources.filter((resource) => resource.type === type).map((resource) => resource.inputs);
+
+/** As Cloud Functions lists what the program made. */
+const listed = () =>
+  inputs("gcp:cloudfunctionsv2/function:Function").map(({ name, location, serviceConfig, ...rest }) => ({
+    ...rest,
+    name: `projects/made-up/locations/${location}/functions/${name}`,
+    state: "ACTIVE",
+    serviceConfig: { ...serviceConfig, uri: `https://${name}.example`, service: `s/${name}` },
+  }));
+
+test("the three functions are found, with their passphrase, keys and prefix", async () => {
+  const google = { get: async () => ({ functions: listed() }), clockAhead: async () => 0 };
+  const where = { project: "made-up", region: undefined, prefix: "tokens" };
+  const found = await deployedFunctions(google, where);
+  expect(found.map(({ role, name }) => [role, name])).toEqual(ROLES.map((role) => [role, `token-${role}`]));
+  const [lookup, refresher, setup] = found;
+  expect(lookup?.passphrase).toBe("projects/made-up/secrets/tokens-passphrase");
+  expect(refresher?.environment.SEAL_KEYS).toMatch(/tokens-seal-keys/);
+  expect(setup?.environment.SEAL_KEYS).toBe(refresher?.environment.SEAL_KEYS);
+});
+
+test("each is described by its role", () => {
+  const described = listed().map(({ description, buildConfig }) => [description, buildConfig.entryPoint]);
+  expect(described.sort()).toEqual(ROLES.map((role) => [`${DESCRIBED}${role}`, role]).sort());
+});
+
+test("rules are released under the name that is asked for", () => {
+  expect(inputs("gcp:firebaserules/release:Release").map(({ name }) => name)).toEqual(["cloud.firestore"]);
+});
+
+test("operators may look at all of it, and at no more for its sake", () => {
+  const roles = inputs("gcp:projects/iAMCustomRole:IAMCustomRole");
+  const [role] = roles.filter(({ title }) => title === "Token service: operator");
+  const asked = [
+    "cloudfunctions.functions.list",
+    "cloudscheduler.jobs.list",
+    "datastore.entities.get",
+    "datastore.entities.list",
+    "firebaserules.releases.get",
+    "firebaserules.rulesets.get",
+    "run.services.get",
+    "run.services.getIamPolicy",
+  ];
+  expect(role?.permissions).toEqual(expect.arrayContaining(asked));
+  // The secrets' policies are not looked at: lookup is asked instead.
+  expect(role?.permissions.filter((permission: string) => permission.startsWith("secretmanager."))).toEqual(
+    [],
+  );
+  const readers = inputs("gcp:secretmanager/secretIamMember:SecretIamMember").filter(
+    ({ member, role: granted }) => member === OPERATOR && granted === "roles/secretmanager.secretAccessor",
+  );
+  expect(readers.map(({ secretId }) => secretId).sort()).toEqual(["tokens-passphrase", "tokens-seal-keys"]);
+  const callers = inputs("gcp:cloudrunv2/serviceIamMember:ServiceIamMember").filter(
+    ({ member }) => member === OPERATOR,
+  );
+  expect(callers).toHaveLength(1);
+});
