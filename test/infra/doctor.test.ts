@@ -18,7 +18,7 @@ const inputs = (type: string) =>
   resources.filter((resource) => resource.type === type).map((resource) => resource.inputs);
 
 /** As Cloud Functions lists what the program made. */
-const listed = () =>
+const listed = (): Declared["inputs"][] =>
   inputs("gcp:cloudfunctionsv2/function:Function").map(({ name, location, serviceConfig, ...rest }) => ({
     ...rest,
     name: `projects/made-up/locations/${location}/functions/${name}`,
