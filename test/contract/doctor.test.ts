@@ -134,7 +134,7 @@ function deployed(role: "lookup" | "refresher" | "setup", other: object = {}, co
       service: `${HERE}/services/token-${role}`,
       serviceAccountEmail: `tokens-${role}@made-up.iam.gserviceaccount.com`,
       environmentVariables: role === "lookup" ? {} : { SEAL_KEYS: KEYS },
-      ...(role === "lookup" && { secretVolumes: [{ projectId: "made-up", secret: "tokens-passphrase" }] }),
+      ...(role === "lookup" && { secretVolumes: [{ projectId: "made-up", secret: KEPT.split("/").at(-1) }] }),
       ...config,
     },
     ...other,

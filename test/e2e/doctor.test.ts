@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { HOUR } from "../../functions/core/time.ts";
@@ -37,6 +37,11 @@ const token = (name: string, hours: number, more: object = {}) =>
 const start = (line: string, more: Record<string, string> = {}): Child =>
   run(process.execPath, [PROGRAM, ...line.split(" ")], { cwd: folder, env: { ...env, ...more } });
 
+/** Makes a pseudo terminal, where it is util-linux's: others take other options. */
+const SCRIPT = "script";
+const { stdout: version } = spawnSync(SCRIPT, ["--version"], { encoding: "utf8" });
+const NO_TERMINAL = !(version ?? "").includes("util-linux");
+
 /** An escape sequence. */
 const ESCAPE = "\x1b";
 
@@ -44,7 +49,7 @@ const ESCAPE = "\x1b";
 function onTerminal(line: string, more: Record<string, string> = {}) {
   const program = `${process.execPath} ${PROGRAM} ${line}`;
   const command = `stty rows 12 cols 60; ${program}; echo "status=$?"; stty -a`;
-  const child = spawn("script", ["-qec", command, "/dev/null"], {
+  const child = spawn(SCRIPT, ["-qec", command, "/dev/null"], {
     cwd: folder,
     env: { ...env, TERM: "xterm", SHELL: "/bin/sh", ...more },
     stdio: ["pipe", "pipe", "ignore"],
@@ -104,7 +109,7 @@ describe("doctor", () => {
     expect(child.stdout().match(/^- skipped/gm)).toHaveLength(12);
   });
 
-  test.each([
+  test.skipIf(NO_TERMINAL).each([
     ["has colours on a terminal", {}, true],
     ["has none where NO_COLOR is set", { NO_COLOR: "1" }, false],
   ])("%s", async (_, more, coloured) => {
@@ -115,7 +120,7 @@ describe("doctor", () => {
   });
 });
 
-describe("watch on a terminal", () => {
+describe.skipIf(NO_TERMINAL)("watch on a terminal", () => {
   const OPENED = `${ESCAPE}[?1049h`;
   const CLOSED = `${ESCAPE}[?1049l`;
 
