@@ -1,16 +1,20 @@
 import { spawn, spawnSync } from "node:child_process";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { HOUR } from "../../functions/core/time.ts";
+import { announce, placeFor, withdraw } from "../../local/place.ts";
 import { INHERITED } from "../support/environment.ts";
-import { stopAll, temporaryFolder } from "../support/processes.ts";
-import { type Child, endAll, run } from "./child.ts";
-import { type Place, sqlitePlace } from "./deployed.ts";
+import { freePort, stopAll, temporaryFolder } from "../support/processes.ts";
+import { type Child, endAll, hold, release, run } from "./child.ts";
+import { firestorePlace, type Place, sqlitePlace } from "./deployed.ts";
 
 /** `doctor` and `watch` as their users have them: processes of their own, on a pipe and on a terminal. */
 
 const PROGRAM = path.resolve(import.meta.dirname, "../../local/tokens.ts");
 vi.setConfig({ testTimeout: 60_000 });
+
+const emulator = inject("firestoreEmulator");
 
 let folder: string;
 let place: Place;
@@ -98,6 +102,44 @@ describe("doctor", () => {
     await place.documents.remove("tokens", "gone");
   });
 
+  test("ends at once by Ctrl-C, although something does not answer", async () => {
+    const port = await freePort();
+    const silent = await hold(port);
+    await mkdir(path.join(folder, ".data/sandbox"), { recursive: true });
+    const here = placeFor("sandbox", path.join(folder, ".data"));
+    const url = `http://127.0.0.1:${port}`;
+    announce(here, { pid: process.pid, url, webexUrl: url, store: place.env.STORE ?? "" });
+    const child = start("doctor");
+    await child.says("database");
+    child.signal("SIGINT");
+    const { code, ms } = await child.ended;
+    expect({ code, stderr: child.stderr() }).toEqual({ code: 130, stderr: "cancelled\n" });
+    expect(ms).toBeLessThan(15_000);
+    withdraw(here);
+    await release(silent);
+  });
+
+  test.skipIf(emulator === undefined)(
+    `looks into the emulator, and asks nobody else${emulator === undefined ? " (SKIPPED: no emulator)" : ""}`,
+    async () => {
+      const there = await firestorePlace(emulator ?? "");
+      await there.documents.create("tokens", "sales", {
+        lifetime: ["canary"],
+        static: true,
+        accessToken: "canary",
+        accessExpires: Date.now() + HOUR,
+      });
+      const child = start("doctor", { STORE: "", ...there.env });
+      expect(await child.ended).toMatchObject({ code: 0 });
+      expect(child.stdout()).toMatch(
+        /^✓ well {5}database +the emulator's Firestore, project \S+ can be read$/m,
+      );
+      expect(child.stdout()).toMatch(/^! warning {2}fields of documents .*sales \(lifetime\)/m);
+      expect(child.stdout().match(/not with the emulator/g)).toHaveLength(6);
+      await there.documents.close();
+    },
+  );
+
   test("without Google credentials says how to log in, and ends soon", async () => {
     const child = start("doctor", { STORE: "", GOOGLE_CLOUD_PROJECT: "made-up", HOME: folder });
     const { code, ms } = await child.ended;
@@ -153,7 +195,8 @@ describe.skipIf(NO_TERMINAL)("watch on a terminal", () => {
   test("fits into the terminal, the most urgent first", async () => {
     const names = Array.from({ length: 20 }, (_, index) => `many-${index}`);
     await Promise.all(names.map((name, index) => token(name, index + 1)));
-    await token("last", -1);
+    const failure = { count: 1, code: "invalid_grant", since: 1, at: 1, permanent: true, inputs: "" };
+    await token("last", 30, { failure });
     const terminal = onTerminal("watch --every 1s");
     try {
       await terminal.shows("… and 14 more");
