@@ -11,10 +11,10 @@ export async function commandTree(): Promise<Command> {
   const source = readFileSync(path.join(LOCAL, "tokens.ts"), "utf8");
   const [, list = ""] = /const COMMANDS = \[([^\]]+)\]/.exec(source) ?? [];
   const wanted = list.split(/[\s,]+/);
-  for (const [, name = "", file = ""] of source.matchAll(
-    /^import \{ (\w+) \} from "(\.\/commands\/[\w-]+\.ts)";/gm,
-  ))
-    if (wanted.includes(name)) (await import(path.join(LOCAL, file)))[name](program, {} as Context);
+  const imports = source.matchAll(/^import \{ ([^}]+) \} from "(\.\/commands\/[\w-]+\.ts)";/gm);
+  for (const [, names = "", file = ""] of imports)
+    for (const name of names.split(", "))
+      if (wanted.includes(name)) (await import(path.join(LOCAL, file)))[name](program, {} as Context);
   for (const command of allOf(program)) {
     command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
     if (command.commands.length === 0) command.action(() => {});
