@@ -48,7 +48,8 @@ describe.each(commands.map((command) => ({ path: pathOf(command), command })))(
     test("has examples in its help, of itself, and each can be typed", async () => {
       const lines = examplesIn(help);
       expect(lines.filter((line) => line === path || line.startsWith(`${path} `)).length).toBeGreaterThan(0);
-      for (const line of lines) await parse(line);
+      // What stands for something longer can only be read.
+      for (const line of lines) if (!line.includes("…")) await parse(line);
     });
 
     test("says of itself, its options and its arguments what they are", () => {
