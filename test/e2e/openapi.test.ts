@@ -35,14 +35,14 @@ let urls: Record<"lookup" | "withCors" | "asSample" | "refresher" | "setup" | "b
 beforeAll(async () => {
   [webex, place] = await Promise.all([startWebex(), sqlitePlace()]);
   deployed = deploy(place, webex);
-  const [refresher, setup, buggy] = await Promise.all([deployed.refresher(), deployed.setup(), startBuggy()]);
+  const [refresher, setup, bugs] = await Promise.all([deployed.refresher(), deployed.setup(), startBuggy()]);
   const lookups = await Promise.all([
     deployed.lookup(refresher.url, { SETUP_URL: setup.url }),
     deployed.lookup(refresher.url, { CORS_ORIGINS: ORIGIN }),
     deployed.lookup(refresher.url, { COMPAT: "sample" }),
   ]);
   const [lookup, withCors, asSample] = lookups.map(({ url }) => url) as [string, string, string];
-  urls = { lookup, withCors, asSample, refresher: refresher.url, setup: setup.url, buggy };
+  urls = { lookup, withCors, asSample, refresher: refresher.url, setup: setup.url, buggy: bugs };
 }, 60_000);
 afterAll(stopAll);
 afterAll(() => place?.documents.close());
@@ -83,14 +83,15 @@ async function send(
 }
 
 /** A function with a bug: the built ones have none that a request could meet. */
+const bug = () => {
+  throw new Error("a bug");
+};
+const buggy = createServer(serve({ handle: bug, tell: setupProblem, log: () => undefined }));
+afterAll(() => void buggy.close());
+
 async function startBuggy(): Promise<string> {
-  const handle = () => {
-    throw new Error("a bug");
-  };
-  const server = createServer(serve({ handle, tell: setupProblem, log: () => undefined }));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  afterAll(() => server.close());
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await new Promise<void>((resolve) => buggy.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(buggy.address() as AddressInfo).port}`;
 }
 
 const client = () => webex.register(newClient(`${urls.setup}/callback`));
