@@ -33,22 +33,29 @@ const header = (about: string, of: Schema, required: boolean): Schema => ({
 export const always = (about: string, of: Schema = text()): Schema => header(about, of, true);
 export const sometimes = (about: string, of: Schema = text()): Schema => header(about, of, false);
 
-/** On every answer of every function. */
-const EVERYWHERE: Parts = {
+const EVERYWHERE = {
   "cache-control": always("Nothing of this may be kept by what stands between.", constant("no-store")),
   "x-content-type-options": always("The type is not to be guessed.", constant("nosniff")),
 };
+const ACROSS = [
+  "vary",
+  "access-control-allow-origin",
+  "access-control-allow-methods",
+  "access-control-allow-headers",
+  "access-control-expose-headers",
+];
+
+/** Headers that many answers have. */
+export const HEADERS: Parts = {
+  ...EVERYWHERE,
+  ...Object.fromEntries(ACROSS.map((name) => [name, sometimes("With CORS only.")])),
+};
+
+const shared = (names: readonly string[]): Parts =>
+  Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 
 /** Of lookup with `CORS_ORIGINS`, and of lookup and setup with `COMPAT=sample`. */
-export const CORS: Parts = Object.fromEntries(
-  [
-    "vary",
-    "access-control-allow-origin",
-    "access-control-allow-methods",
-    "access-control-allow-headers",
-    "access-control-expose-headers",
-  ].map((name) => [name, sometimes("With CORS only.")]),
-);
+export const CORS = shared(ACROSS);
 
 interface Content {
   json?: Schema;
@@ -65,7 +72,7 @@ export function answer(description: string, { json, page, headers = {} }: Conten
   };
   return {
     description,
-    headers: { ...EVERYWHERE, ...headers, ...(page && PAGE) },
+    headers: { ...shared(Object.keys(EVERYWHERE)), ...headers, ...(page && PAGE) },
     ...(json !== undefined && { content }),
   };
 }

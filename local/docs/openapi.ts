@@ -1,5 +1,5 @@
 import { LOOKUP_PATHS, LOOKUP_SCHEMAS } from "./openapi-lookup.ts";
-import { closed, constant, type Schema, text } from "./openapi-parts.ts";
+import { closed, constant, HEADERS, type Schema, text } from "./openapi-parts.ts";
 import { REFRESHER_PATHS, REFRESHER_SCHEMAS } from "./openapi-refresher.ts";
 import { SETUP_PATHS, SETUP_SCHEMAS } from "./openapi-setup.ts";
 
@@ -40,6 +40,7 @@ export const openapi = {
       basic: { type: "http", scheme: "basic", description: "The passphrase as password; any user name." },
       identity: { type: "http", scheme: "bearer", description: "Google's identity token, for Cloud Run." },
     },
+    headers: HEADERS,
     schemas: {
       Problem: closed({
         status: { type: "string", pattern: "^[45][0-9]{2}$" },

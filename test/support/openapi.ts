@@ -9,7 +9,7 @@ interface Header {
   schema: object;
 }
 interface Described {
-  headers: Record<string, Header>;
+  headers: Record<string, Header | { $ref: string }>;
   content?: Record<string, { schema: object }>;
 }
 interface Operation {
@@ -19,6 +19,7 @@ interface Operation {
 
 export const description = JSON.parse(readFileSync(FILE, "utf8")) as {
   paths: Record<string, Record<string, Operation>>;
+  components: { headers: Record<string, Header> };
 };
 
 export interface Answered {
@@ -42,7 +43,7 @@ const pointer = (...steps: string[]) =>
   steps.map((step) => encodeURIComponent(step.replaceAll("~", "~0").replaceAll("/", "~1"))).join("/");
 
 function mistakes(value: unknown, ...steps: string[]): string[] {
-  const validate = ajv.getSchema(`openapi#/${pointer("paths", ...steps, "schema")}`);
+  const validate = ajv.getSchema(`openapi#/${pointer(...steps, "schema")}`);
   if (validate === undefined) return [`no schema at ${steps.join(" ")}`];
   return validate(value) ? [] : [`${steps.join(" ")}: ${ajv.errorsText(validate.errors)}`];
 }
@@ -54,7 +55,7 @@ export function described(answered: Answered): string {
   const code = String(status);
   const response = operation.responses[code];
   if (response === undefined) throw new Error(`${of} ${method} ${route} ${code} is not described`);
-  const steps = [route, method, "responses", code];
+  const steps = ["paths", route, method, "responses", code];
   const type = headers.get("content-type")?.split(";")[0] ?? "nothing";
   const found = [...headersWrong(headers, response, steps)];
   if (response.content === undefined) {
@@ -94,10 +95,12 @@ function operationOf({ of, method, path: asked, status }: Answered) {
 }
 
 function* headersWrong(headers: Headers, { headers: expected }: Described, steps: string[]) {
-  for (const [name, { required }] of Object.entries(expected)) {
+  for (const [name, own] of Object.entries(expected)) {
+    const header = "$ref" in own ? description.components.headers[name] : own;
+    const place = "$ref" in own ? ["components"] : steps;
     const value = headers.get(name);
-    if (value !== null) yield* mistakes(value, ...steps, "headers", name);
-    else if (required) yield `the header "${name}" is missing`;
+    if (value !== null) yield* mistakes(value, ...place, "headers", name);
+    else if (header?.required) yield `the header "${name}" is missing`;
   }
   for (const name of headers.keys())
     if (!(name in expected) && !TRANSPORT.includes(name)) yield `the header "${name}" is not described`;
