@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
+import { CloudSchedulerClient } from "@google-cloud/scheduler";
 import { status } from "@grpc/grpc-js";
 import { OAuth2Client } from "google-auth-library";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -17,6 +18,7 @@ import { presentManaged } from "../../local/managed-secret.ts";
 import { schedulerJobs } from "../../local/scheduler-jobs.ts";
 import { PASSPHRASE, type Place, sqlitePlace } from "../e2e/deployed.ts";
 import { type CloudScheduler, startCloudScheduler } from "../support/cloud-scheduler.ts";
+import { redirect } from "../support/google-clients.ts";
 import { ACCESS_TOKEN, type GoogleServices, startGoogleServices } from "../support/google-rest.ts";
 import { type Running, startFunction, stopAll } from "../support/processes.ts";
 import { tokensProgram } from "../support/program.ts";
@@ -56,6 +58,7 @@ beforeAll(async () => {
     startSecretManager(),
     sqlitePlace(),
   ]);
+  redirect(CloudSchedulerClient, scheduler.port);
   const env = { ...place.env, TOKEN_PASSPHRASE: PASSPHRASE };
   const [refresher, ...others] = await Promise.all([
     startFunction("refresher", place.env),
@@ -179,7 +182,7 @@ async function doctor(how: How = {}): Promise<Record<string, Examined>> {
     signal: ending.signal,
     google: {
       rest: how.rest ?? (async () => googleRest(client, options)),
-      jobs: (where) => schedulerJobs(where, scheduler.client),
+      jobs: (where) => schedulerJobs(where),
       secret: (where) =>
         where.startsWith("projects/")
           ? presentManaged(where, secrets.client)

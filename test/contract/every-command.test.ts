@@ -68,9 +68,12 @@ describe.each(commands.map((command) => ({ path: pathOf(command), command })))(
         await program.parseAsync(words, { from: "user" }).catch(() => {});
         return said.splice(0).join("");
       };
-      const [option] = command.options.map(({ long }) => long ?? "").filter((long) => long.length > 4);
+      const [option] = command.options.filter(({ long }) => (long ?? "").length > 4);
       if (option !== undefined)
-        expect(await typed(`${path} ${option}x`)).toContain(`Did you mean ${option}?`);
+        // One that must be given is missing as long as it is mistyped.
+        expect(await typed(`${path} ${option.long}x`)).toContain(
+          option.mandatory ? `required option '${option.long}` : `Did you mean ${option.long}?`,
+        );
       const near = command.name().length > 3 ? `${path.slice(0, -2)}${path.slice(-1)}` : undefined;
       if (near !== undefined) expect(await typed(near)).toMatch(/Did you mean/);
     });
