@@ -8,7 +8,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { SecretManagerServiceClient } from "@google-cloud/secret-manager";
 import { status } from "@grpc/grpc-js";
 import { Command } from "commander";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -25,9 +24,8 @@ import type { Context } from "../../local/commands/context.ts";
 import { passphrase } from "../../local/commands/passphrase.ts";
 import { findDeployment } from "../../local/deployment.ts";
 import { fakeClock } from "../support/clock.ts";
-import { redirect } from "../support/google-clients.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
-import { type SecretManager, startSecretManager } from "../support/secret-manager.ts";
+import { type SecretManager, sharedSecretManager } from "../support/secret-manager.ts";
 
 /** The passphrase commands on real files and stores, with a person at a terminal and a clock that can be turned. */
 
@@ -269,8 +267,7 @@ describe("a rotation in Secret Manager", () => {
   const PLACE = "projects/a-project/secrets/tokens-passphrase";
   let google: SecretManager;
   beforeAll(async () => {
-    google = await startSecretManager();
-    redirect(SecretManagerServiceClient, google.port);
+    google = await sharedSecretManager();
   });
   beforeEach(() => {
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
@@ -279,7 +276,6 @@ describe("a rotation in Secret Manager", () => {
     // As Pulumi makes it: without a line's end.
     google.create(PLACE, SHARED);
   });
-  afterAll(() => google.close());
   const texts = (name = PLACE) => google.versions(name).map(({ text, enabled }) => [text, enabled]);
 
   test("lets two live until its finish, in versions of the deployment's secret; those before are disabled", async () => {

@@ -1,22 +1,18 @@
-import { SecretManagerServiceClient } from "@google-cloud/secret-manager";
 import { status } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { accessLatest } from "../../functions/adapters/secret-manager.ts";
 import { keysOf } from "../../local/commands/keys.ts";
 import type { Deployment } from "../../local/deployment.ts";
 import { changeManaged } from "../../local/managed-secret.ts";
 import { openSealerHere } from "../../local/sealing.ts";
-import { redirect } from "../support/google-clients.ts";
-import { type SecretManager, startSecretManager } from "../support/secret-manager.ts";
+import { type SecretManager, sharedSecretManager } from "../support/secret-manager.ts";
 
 const NAME = "projects/made-up/secrets/seal-keys";
 
 let manager: SecretManager;
 beforeAll(async () => {
-  manager = await startSecretManager();
-  redirect(SecretManagerServiceClient, manager.port);
+  manager = await sharedSecretManager();
 });
-afterAll(() => manager.close());
 
 describe("reading a secret of Secret Manager", () => {
   test("gives the text of its newest version", async () => {

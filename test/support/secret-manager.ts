@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { SecretManagerServiceClient } from "@google-cloud/secret-manager";
 import { credentials, loadPackageDefinition, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
+import { redirect } from "./google-clients.ts";
 
 /**
  * A stand-in for Google's Secret Manager, as far as it is used here, over gRPC and from the protos that Google's own
@@ -16,6 +17,8 @@ export interface SecretManager {
   versions(name: string): Version[];
   /** The next request for this method ends like that. */
   fail(method: string, code: number, before?: () => void): void;
+  /** All secrets are gone. */
+  clear(): void;
   close(): Promise<void>;
 }
 
@@ -31,6 +34,20 @@ interface Call {
 type Answer = (error: { code: number; details: string } | null, reply?: object) => void;
 
 const PROTOS = "@google-cloud/secret-manager/build/protos/protos.json";
+
+let shared: Promise<SecretManager> | undefined;
+
+/**
+ * An empty one, to which this process's own client is redirected, for all its test files: a process keeps one client to its
+ * end.
+ */
+export async function sharedSecretManager(): Promise<SecretManager> {
+  shared ??= startSecretManager();
+  const manager = await shared;
+  redirect(SecretManagerServiceClient, manager.port);
+  manager.clear();
+  return manager;
+}
 
 export async function startSecretManager(): Promise<SecretManager> {
   const secrets = new Map<string, Version[]>();
@@ -103,6 +120,7 @@ export async function startSecretManager(): Promise<SecretManager> {
     },
     versions: (name) => secrets.get(name) ?? [],
     fail: (method, code, before) => void failures.set(method, { code, before }),
+    clear: () => secrets.clear(),
     async close() {
       await client.close();
       server.forceShutdown();
