@@ -38,7 +38,16 @@ async function start(jar: string): Promise<Emulator> {
   const port = await freePort();
   // For the minutes that it lives: no second compiler, one thread to collect garbage.
   const quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
-  const args = [...quick, "-cp", jar, MAIN, "start", "--host=127.0.0.1", `--port=${port}`, `--rules=${RULES}`];
+  const args = [
+    ...quick,
+    "-cp",
+    jar,
+    MAIN,
+    "start",
+    "--host=127.0.0.1",
+    `--port=${port}`,
+    `--rules=${RULES}`,
+  ];
   const child = spawn(JAVA, args, { stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
