@@ -51,7 +51,7 @@ async function deploy(more: string[], { stack: named, yes, wait }: Options): Pro
   if (code !== 0) return;
   const outputs = await readOutputs(cli, stack.name);
   // The library takes long to load, and what came before can take minutes, or fail.
-  const { schedulerJobs } = await import("./scheduler-jobs.ts");
+  const { schedulerJobs } = await import("./google/scheduler-jobs.ts");
   console.log(await tryOut(outputs, { jobs: schedulerJobs(outputs, identity), runtime, say, wait }));
 }
 

@@ -13,7 +13,7 @@ import { openFile } from "../functions/adapters/places.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
 import { CommandError } from "./commands/errors.ts";
-import { NOT_FOUND, obstacle } from "./google-errors.ts";
+import { NOT_FOUND, obstacle } from "./google/errors.ts";
 import { placeFor, type RunningService, runningAt } from "./place.ts";
 import { keysBeside, sealingHere } from "./sealing.ts";
 

@@ -28,14 +28,14 @@ export class Unfinished extends CommandError {
  */
 export async function changeSecret(where: string, change: Change): Promise<void> {
   if (!isManaged(where)) return changeFile(where, change);
-  const { changeManaged } = await import("./managed-secret.ts");
+  const { changeManaged } = await import("./google/managed-secret.ts");
   await changeManaged(where, change);
 }
 
 /** The text as it is; `undefined`: there is none yet. Throws `CommandError`. */
 export async function presentSecret(where: string): Promise<string | undefined> {
   if (isManaged(where)) {
-    const { presentManaged } = await import("./managed-secret.ts");
+    const { presentManaged } = await import("./google/managed-secret.ts");
     return presentManaged(where);
   }
   try {

@@ -67,7 +67,7 @@ async function refreshThere(
     throw new CommandError(
       "where the refresher is is not known: set REFRESHER_URL to its address (pulumi stack output refresherUri)",
     );
-  const { deployedRefresher } = await import("../deployed-refresher.ts");
+  const { deployedRefresher } = await import("../google/deployed-refresher.ts");
   const { accessToken } = document;
   const about = accessToken === undefined ? {} : { ifToken: sha256(accessToken) };
   const outcome = await deployedRefresher(refresherUrl)(name, { by: "operator", ...about });

@@ -1,4 +1,4 @@
-import type { Kind, ScheduledJob } from "../scheduler-jobs.ts";
+import type { Kind, ScheduledJob } from "../google/scheduler-jobs.ts";
 import { durationText } from "./durations.ts";
 
 // `at`: the options that say which service is meant, such as " --region europe-west1"; none where they were given already.

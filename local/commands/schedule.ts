@@ -1,8 +1,8 @@
 import { styleText } from "node:util";
 import { Argument, type Command, Option } from "commander";
-import { attempted, longest } from "../attempt.ts";
-import type { Kind, ScheduledJob, SchedulerJobs, Where } from "../scheduler-jobs.ts";
-import { ofOneService, theJob, whereOf } from "../service-jobs.ts";
+import { attempted, longest } from "../google/attempt.ts";
+import type { Kind, ScheduledJob, SchedulerJobs, Where } from "../google/scheduler-jobs.ts";
+import { ofOneService, theJob, whereOf } from "../google/service-jobs.ts";
 import { type Context, examples, jsonOption, type Register } from "./context.ts";
 import { fromNow } from "./durations.ts";
 import { CommandError } from "./errors.ts";
@@ -170,7 +170,7 @@ async function find(
   const where = whereOf(options);
   terminal.remark(`jobs of project ${where.project} in ${where.region}`);
   // The library takes longer to load than most commands take to run.
-  const { schedulerJobs } = await import("../scheduler-jobs.ts");
+  const { schedulerJobs } = await import("../google/scheduler-jobs.ts");
   const api = schedulerJobs(where);
   return { api, jobs: ofOneService(await api.all(), where, options.prefix), where };
 }

@@ -1,10 +1,10 @@
 import { MINUTE, SECOND } from "../../functions/core/time.ts";
-import { attempted, longest, type Waiting } from "../attempt.ts";
 import { durationText } from "../commands/durations.ts";
 import { CommandError } from "../commands/errors.ts";
 import { cantRun, endedText, failureText, stillText, unknownText } from "../commands/schedule-words.ts";
-import type { Kind, SchedulerJobs } from "../scheduler-jobs.ts";
-import { theJob } from "../service-jobs.ts";
+import { attempted, longest, type Waiting } from "../google/attempt.ts";
+import type { Kind, SchedulerJobs } from "../google/scheduler-jobs.ts";
+import { theJob } from "../google/service-jobs.ts";
 import { isAway } from "./google.ts";
 import type { Outputs } from "./outputs.ts";
 

@@ -1,7 +1,7 @@
 import { type AuthClient, GoogleAuth } from "google-auth-library";
 import { fieldsOf, type RawFields } from "../../functions/core/document.ts";
 import { CommandError } from "../commands/errors.ts";
-import { LOG_IN, obstacle } from "../google-errors.ts";
+import { LOG_IN, obstacle } from "../google/errors.ts";
 
 /** Google's REST interfaces, as far as they have no client library here. Each call throws `CommandError`. */
 export interface GoogleRest {

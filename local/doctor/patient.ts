@@ -2,9 +2,9 @@ import type { Settings } from "../../functions/adapters/env.ts";
 import type { DocumentStore } from "../../functions/core/store.ts";
 import { CommandError } from "../commands/errors.ts";
 import type { Deployment } from "../deployment.ts";
-import type { ScheduledJob, SchedulerJobs, Where } from "../scheduler-jobs.ts";
+import type { ScheduledJob, SchedulerJobs, Where } from "../google/scheduler-jobs.ts";
+import { ofOneService, whereOf } from "../google/service-jobs.ts";
 import { presentSecret } from "../secret-text.ts";
-import { ofOneService, whereOf } from "../service-jobs.ts";
 import { type DeployedFunction, deployedFunctions } from "./deployed-functions.ts";
 import type { GoogleRest } from "./google-rest.ts";
 import { type Tally, tallied } from "./tally.ts";
@@ -105,8 +105,8 @@ async function real(project: string, signal: AbortSignal): Promise<Google> {
   if (project === "") return { ...NOWHERE, secret: presentSecret };
   const [{ openGoogle }, { schedulerJobs }, { identityToken }] = await Promise.all([
     import("./google-rest.ts"),
-    import("../scheduler-jobs.ts"),
-    import("../identity-token.ts"),
+    import("../google/scheduler-jobs.ts"),
+    import("../google/identity-token.ts"),
   ]);
   return {
     rest: () => openGoogle({ project, signal }),

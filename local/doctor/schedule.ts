@@ -2,7 +2,7 @@ import { asNumber } from "../../functions/core/document.ts";
 import { MINUTE } from "../../functions/core/time.ts";
 import { durationText, fromNow } from "../commands/durations.ts";
 import { resultText } from "../commands/schedule-words.ts";
-import type { Kind, ScheduledJob } from "../scheduler-jobs.ts";
+import type { Kind, ScheduledJob } from "../google/scheduler-jobs.ts";
 import { elsewhere } from "./access.ts";
 import { broken, type Check, type Finding, skipped, warning, well } from "./check.ts";
 

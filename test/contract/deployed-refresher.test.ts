@@ -2,8 +2,8 @@ import { generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { deployedRefresher } from "../../local/deployed-refresher.ts";
-import { identityToken } from "../../local/identity-token.ts";
+import { deployedRefresher } from "../../local/google/deployed-refresher.ts";
+import { identityToken } from "../../local/google/identity-token.ts";
 import { ACCOUNT, type Accounts, PERSON, SERVICE, startAccounts } from "../support/google-accounts.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
 

@@ -14,8 +14,8 @@ import { type Check, type Examined, examine } from "../../local/doctor/check.ts"
 import { CHECKS } from "../../local/doctor/checks.ts";
 import { googleRest } from "../../local/doctor/google-rest.ts";
 import { patientOf } from "../../local/doctor/patient.ts";
-import { presentManaged } from "../../local/managed-secret.ts";
-import { schedulerJobs } from "../../local/scheduler-jobs.ts";
+import { presentManaged } from "../../local/google/managed-secret.ts";
+import { schedulerJobs } from "../../local/google/scheduler-jobs.ts";
 import { PASSPHRASE, type Place, sqlitePlace } from "../e2e/deployed.ts";
 import { type CloudScheduler, startCloudScheduler } from "../support/cloud-scheduler.ts";
 import { redirect } from "../support/google-clients.ts";

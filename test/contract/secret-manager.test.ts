@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { accessLatest } from "../../functions/adapters/secret-manager.ts";
 import { keysOf } from "../../local/commands/keys.ts";
 import type { Deployment } from "../../local/deployment.ts";
-import { changeManaged } from "../../local/managed-secret.ts";
+import { changeManaged } from "../../local/google/managed-secret.ts";
 import { openSealerHere } from "../../local/sealing.ts";
 import { type SecretManager, sharedSecretManager } from "../support/secret-manager.ts";
 

@@ -5,8 +5,8 @@ import { readSettings } from "../../functions/adapters/env.ts";
 import { type Declared, runOffline } from "../../infra/offline.ts";
 import { TokenService } from "../../infra/token-service.ts";
 import { findDeployment } from "../../local/deployment.ts";
-import { KINDS } from "../../local/scheduler-jobs.ts";
-import { whereOf } from "../../local/service-jobs.ts";
+import { KINDS } from "../../local/google/scheduler-jobs.ts";
+import { whereOf } from "../../local/google/service-jobs.ts";
 import { DEPLOYED, sharedPassphrases } from "../../local/shared-passphrases.ts";
 import { INHERITED } from "../support/environment.ts";
 

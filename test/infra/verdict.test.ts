@@ -7,7 +7,7 @@ import { MINUTE, SECOND } from "../../functions/core/time.ts";
 import { CommandError } from "../../local/commands/errors.ts";
 import type { Outputs } from "../../local/deploy/outputs.ts";
 import { tryOut } from "../../local/deploy/verdict.ts";
-import { schedulerJobs } from "../../local/scheduler-jobs.ts";
+import { schedulerJobs } from "../../local/google/scheduler-jobs.ts";
 import { fakeClock, runtimeOf } from "../support/clock.ts";
 import { type CloudScheduler, startCloudScheduler } from "../support/cloud-scheduler.ts";
 import { redirect } from "../support/google-clients.ts";

@@ -1,9 +1,9 @@
 import { CloudSchedulerClient, type protos } from "@google-cloud/scheduler";
 import type { AuthClient } from "google-auth-library";
-import { asNumber } from "../functions/core/document.ts";
-import { SECOND } from "../functions/core/time.ts";
-import { CommandError } from "./commands/errors.ts";
-import { codeOf, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, obstacle } from "./google-errors.ts";
+import { asNumber } from "../../functions/core/document.ts";
+import { SECOND } from "../../functions/core/time.ts";
+import { CommandError } from "../commands/errors.ts";
+import { codeOf, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, obstacle } from "./errors.ts";
 
 /** What the deployed service has Cloud Scheduler do. */
 export const KINDS = ["sweep", "census"] as const;

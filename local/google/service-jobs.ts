@@ -1,4 +1,4 @@
-import { CommandError } from "./commands/errors.ts";
+import { CommandError } from "../commands/errors.ts";
 import type { Kind, ScheduledJob, Where } from "./scheduler-jobs.ts";
 
 /** Throws `CommandError` where either is missing. */

@@ -1,4 +1,4 @@
-import { CommandError } from "./commands/errors.ts";
+import { CommandError } from "../commands/errors.ts";
 
 /** As much of an error of Google's libraries as is read here. */
 interface GoogleError {

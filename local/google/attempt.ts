@@ -1,8 +1,8 @@
 import { once } from "node:events";
-import type { Runtime } from "../functions/core/runtime.ts";
-import { SECOND } from "../functions/core/time.ts";
-import { durationText } from "./commands/durations.ts";
-import { CommandError } from "./commands/errors.ts";
+import type { Runtime } from "../../functions/core/runtime.ts";
+import { SECOND } from "../../functions/core/time.ts";
+import { durationText } from "../commands/durations.ts";
+import { CommandError } from "../commands/errors.ts";
 import type { ScheduledJob, SchedulerJobs } from "./scheduler-jobs.ts";
 
 /** How often Cloud Scheduler is asked what became of a run. */

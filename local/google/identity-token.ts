@@ -1,7 +1,7 @@
 import { type AuthClient, BaseExternalAccountClient, GoogleAuth } from "google-auth-library";
-import { fieldsOf } from "../functions/core/document.ts";
-import { CommandError } from "./commands/errors.ts";
-import { LOG_IN } from "./google-errors.ts";
+import { fieldsOf } from "../../functions/core/document.ts";
+import { CommandError } from "../commands/errors.ts";
+import { LOG_IN } from "./errors.ts";
 
 const IMPERSONATE =
   "gcloud auth application-default login --impersonate-service-account ACCOUNT, with an account that may call the refresher";

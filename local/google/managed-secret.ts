@@ -1,6 +1,7 @@
 import type { SecretManagerServiceClient } from "@google-cloud/secret-manager";
-import { secretManager } from "../functions/adapters/secret-manager.ts";
-import { CommandError } from "./commands/errors.ts";
+import { secretManager } from "../../functions/adapters/secret-manager.ts";
+import { CommandError } from "../commands/errors.ts";
+import { type Change, Unfinished } from "../secret-text.ts";
 import {
   codeOf,
   DEADLINE_EXCEEDED,
@@ -8,8 +9,7 @@ import {
   NOT_FOUND,
   obstacle,
   UNAVAILABLE,
-} from "./google-errors.ts";
-import { type Change, Unfinished } from "./secret-text.ts";
+} from "./errors.ts";
 
 const DENIED =
   'the roles "Secret Manager Secret Accessor" and "Secret Manager Secret Version Manager" on the secret let you, and the deployment gives both to its "operators"';

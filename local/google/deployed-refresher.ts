@@ -1,6 +1,6 @@
-import { refresherAt } from "../functions/adapters/refresher-client.ts";
-import type { AskRefresher } from "../functions/core/asker.ts";
-import { CommandError } from "./commands/errors.ts";
+import { refresherAt } from "../../functions/adapters/refresher-client.ts";
+import type { AskRefresher } from "../../functions/core/asker.ts";
+import { CommandError } from "../commands/errors.ts";
 
 const DENIED =
   'the role "Cloud Run Invoker" on it lets you, and the deployment gives it to its "operators"; a person\'s credentials may be refused all the same: then run gcloud auth application-default login --impersonate-service-account ACCOUNT with an account that has the role';
