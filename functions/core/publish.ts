@@ -1,10 +1,10 @@
 import { toPublish } from "./changes.ts";
 import { isId, type Publish, type PublishFailure, type TokenDocument } from "./document.ts";
-import { ownerOf } from "./grant.ts";
+import { ownerOf, RATE_LIMITED } from "./grant.ts";
 import type { Log } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
 import type { StoredToken, TokenStore } from "./store.ts";
-import { backoffOf, lifeOf, lifetimeOf, PUBLISH_TIME, SECOND } from "./time.ts";
+import { backoffOf, lifeOf, lifetimeOf, PUBLISH_TIME, PUBLISHING_TIME, SECOND } from "./time.ts";
 import {
   type Code,
   type GlobalVariables,
@@ -72,7 +72,13 @@ export async function publish(token: StoredToken, publisher: Publisher): Promise
 /** After so many failures in a row a person should know. */
 const STUCK = 5;
 
-/** The token as it stands after all was tried, and the first trouble that there was. */
+/** Of two troubles the one that says when to try next: what only a person can mend must not hold up what a blip did. */
+function sooner(before: Trouble | undefined, next: Trouble | undefined): Trouble | undefined {
+  if (before === undefined || next === undefined) return before ?? next;
+  return next.code === RATE_LIMITED || (isLasting(before.code) && !isLasting(next.code)) ? next : before;
+}
+
+/** The token as it stands after all was tried, and the trouble that there was. */
 interface Ended {
   current: StoredToken;
   trouble: Trouble | undefined;
@@ -87,13 +93,18 @@ async function putAll(
   const writer = await writerOf(token, publisher);
   if ("code" in writer) return { current: token, trouble: writer };
   if (accessToken.length > LONGEST_VALUE) return { current: token, trouble: { code: "too_long" } };
+  const { runtime } = publisher;
+  const began = runtime.now();
   let current = token;
   let trouble: Trouble | undefined;
   for (const id of wish.variables) {
+    // One that hangs, or asks for a pause, is not asked for the rest now: the next sweep has refreshes to begin.
+    if (trouble?.code === RATE_LIMITED || runtime.now() >= began + PUBLISHING_TIME)
+      return { current, trouble: trouble ?? { code: "unavailable" } };
     const put = await putOne(id, current, accessToken, writer, publisher);
     if (put === "moved") return "moved";
     current = put.current;
-    trouble ??= put.trouble;
+    trouble = sooner(trouble, put.trouble);
   }
   return { current, trouble };
 }

@@ -3,7 +3,7 @@ import { type Publisher, publish } from "./publish.ts";
 import { isHeld, type Outcome, type Refresher, refresh } from "./refresh.ts";
 import { recordSweep } from "./status.ts";
 import { type Indexed, type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
-import { SECOND } from "./time.ts";
+import { PUBLISHING_TIME, SECOND } from "./time.ts";
 import type { Trouble } from "./variable.ts";
 
 /** What one sweep did. A type, not an interface: it goes into a log line and into the store as it is. */
@@ -69,9 +69,6 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
   if (mayGoOn()) await publishAll(sweeper, mayGoOn);
   return summary;
 }
-
-/** ms after which no token is published any more in this sweep: the next one has refreshes to begin. */
-const PUBLISHING_TIME = 20 * SECOND;
 
 /**
  * Publishes what is due. Refreshes come first: it begins when none is left, and takes none of their places, so that no

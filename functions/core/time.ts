@@ -17,6 +17,8 @@ const DEFAULT_LIFETIME = 12 * HOUR;
 export const LEASE_TIME = 30 * SECOND;
 /** How long one try to publish a token may take, in which nobody else begins one: no slow try brings back an old token. */
 export const PUBLISH_TIME = 30 * SECOND;
+/** ms after which a sweep begins to publish no token any more, nor a token in its next variable: other refreshes wait. */
+export const PUBLISHING_TIME = 20 * SECOND;
 /** `Retry-After` is obeyed up to this. */
 export const LONGEST_RETRY_AFTER = 10 * MINUTE;
 

@@ -89,6 +89,30 @@ onEachStore((place) => {
       expect((await published())?.failure).toMatchObject({ code: "not_found", count: 1 });
     });
 
+    test("a variable that is missing does not hold up one that had a blip", async () => {
+      await add(0, { variables: ["nowhere", VARIABLE.id] });
+      let reads = 0;
+      const variables = between(world.variables, {
+        read: async (send) => (++reads === 2 ? { error: "timeout" } : send()),
+      });
+      await sweep(world.sweeper({ variables }));
+      expect((await published())?.failure).toMatchObject({ code: "unavailable" });
+      await sweepLater(world);
+      expect(variable(world)?.defaultValue).toBe(await held());
+      expect((await published())?.failure).toMatchObject({ code: "not_found", count: 1 });
+    });
+
+    test.each([undefined, CLIENT.scopes.join(" ")])(
+      "with the scope %j the token named is asked, or is not",
+      async (scope) => {
+        await add(0, { via: "nobody" });
+        await world.edit(name, { scope });
+        await sweep(world.sweeper());
+        expect((await published())?.failure?.code).toBe(scope === undefined ? "via_missing" : undefined);
+        expect(variable(world)?.defaultValue === (await held())).toBe(scope !== undefined);
+      },
+    );
+
     test("another token writes where this one lacks the scope, and only there", async () => {
       const reading = { ...CLIENT, clientId: "reading", scopes: ["cjp:config_read"] };
       world.sandbox.authority.registerClient(reading);
@@ -133,6 +157,21 @@ onEachStore((place) => {
       expect((await world.token(name)).document.failure).toBeUndefined();
       await world.sweepFor(15 * MINUTE);
       await expectPublished();
+    });
+
+    test("a pause that is asked for keeps the token from its other variables, too", async () => {
+      await add(0, { variables: ["cad-0", VARIABLE.id, "cad-2"] });
+      world.sandbox.faults.add({ fault: "variable-429" });
+      let asked = 0;
+      const variables = between(world.variables, {
+        read: (send) => {
+          asked++;
+          return send();
+        },
+      });
+      await sweep(world.sweeper({ variables }));
+      expect(asked).toBe(1);
+      expect((await published())?.failure?.code).toBe("rate_limited");
     });
 
     const UNFIT: [string, Partial<Variable>, string][] = [
@@ -340,6 +379,26 @@ onEachStore((place) => {
         const { publish } = (await world.token(one)).document;
         expect([one, publish]).toEqual([one, { ...WISH, publishedAt: expect.any(Number) }]);
       }
+    });
+
+    test("many variables of one token, all slow, do not keep the next sweep from its refreshes", async () => {
+      const ids = range(10).map((index) => `cad-${index}`);
+      for (const id of ids) makeVariable(world, { id });
+      await add(0, { variables: ids });
+      let asked = 0;
+      const slow = between(world.variables, {
+        read(send) {
+          asked++;
+          world.clock.advance(8 * SECOND);
+          return send();
+        },
+      });
+      await sweep(world.sweeper({ variables: slow }));
+      expect(asked).toBe(3);
+      expect((await published())?.failure?.code).toBe("unavailable");
+      await world.sweepFor(2 * MINUTE);
+      for (const id of ids) expect(variable(world, id)?.defaultValue).toBe(await held());
+      expect((await published())?.failure).toBeUndefined();
     });
 
     test("a sweep that does not get through them publishes nothing", async () => {
