@@ -1,3 +1,4 @@
+import { toPublish } from "../../functions/core/changes.ts";
 import type { Changes, TokenDocument } from "../../functions/core/document.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
@@ -54,7 +55,8 @@ function accessChanges(
 ): Changes {
   const held = current !== undefined && lifeOf(current.document, now + current.ahead) > 0;
   if (accessToken === undefined || (held && accessExpires === undefined)) return {};
-  return { ...FORGOTTEN, accessToken, accessExpires };
+  const published = toPublish(current?.document ?? {}, now + (current?.ahead ?? 0));
+  return { ...FORGOTTEN, accessToken, accessExpires, ...published };
 }
 
 /** Creates the token, or changes the one that is there. */

@@ -4,6 +4,7 @@ import { refresh } from "../../functions/core/refresh.ts";
 import { StoreUnavailable, tokenStore } from "../../functions/core/store.ts";
 import { sweep } from "../../functions/core/sweep.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
+import { putTokens } from "../../local/actions/import.ts";
 import type { Fault } from "../../local/sandbox/faults.ts";
 import type { Variable } from "../../local/sandbox/variable.ts";
 import { CLIENT, OLD, range, SWEEP, type World } from "../support/world.ts";
@@ -87,6 +88,18 @@ onEachStore((place) => {
       expect(variable(world)?.defaultValue).toBe(await held());
       expect(variable(world, "cad-2")?.defaultValue).toBe(await held());
       expect((await published())?.failure).toMatchObject({ code: "not_found", count: 1 });
+    });
+
+    test("a live access token that is imported is published, though no refresh works", async () => {
+      await add(0, { nextAt: world.clock.now() + DAY });
+      const { accessToken, accessExpires } = world.granted();
+      const { clientId, clientSecret } = CLIENT;
+      const refreshToken = "canary-refused-refresh-token";
+      const tokens = { clientId, clientSecret, refreshToken, accessToken, accessExpires };
+      await putTokens(name, tokens, await world.token(name), world.store, world.runtime);
+      await sweepLater(world);
+      expect((await world.token(name)).document).toMatchObject({ accessToken, failure: { permanent: true } });
+      await expectPublished();
     });
 
     test("a variable that is missing does not hold up one that had a blip", async () => {
