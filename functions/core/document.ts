@@ -220,9 +220,12 @@ function asFailure(value: unknown): Failure | undefined {
 
 function asPublish(value: unknown): Publish | undefined {
   const fields = fieldsOf(value);
-  const { variables } = fields;
-  const region = REGIONS.find((known) => known === fields.region);
-  if (region === undefined || !Array.isArray(variables) || !variables.every(isId)) return undefined;
+  const named = asString(fields.region);
+  const region = REGIONS.find((known) => known === named);
+  const variables: unknown[] | undefined = Array.isArray(fields.variables)
+    ? fields.variables.map(asString)
+    : undefined;
+  if (region === undefined || variables === undefined || !variables.every(isId)) return undefined;
   const via = asString(fields.via);
   const nextAt = asNumber(fields.nextAt);
   const failure = asPublishFailure(fields.failure);

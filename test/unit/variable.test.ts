@@ -75,6 +75,10 @@ describe("what a document says of publishing", () => {
     ],
     [{ ...WISH, via: "" }, WISH],
     [
+      { variables: [" cad-1 ", "\u200bcad-2\n"], region: "'us1' " },
+      { ...WISH, variables: ["cad-1", "cad-2"] },
+    ],
+    [
       { ...WISH, nextAt: "7", publishedAt: new Date(8) },
       { ...WISH, nextAt: 7, publishedAt: 8 },
     ],
