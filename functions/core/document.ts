@@ -246,7 +246,8 @@ function asPublishFailure(value: unknown): PublishFailure | undefined {
   return { count, code, since, at };
 }
 
-function asServiceApp(value: unknown): ServiceApp | undefined {
+/** `undefined`: it is none that can be asked for. */
+export function asServiceApp(value: unknown): ServiceApp | undefined {
   const fields = fieldsOf(value);
   const [applicationId, targetOrg, manager] = [fields.applicationId, fields.targetOrg, fields.manager].map(
     asString,

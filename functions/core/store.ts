@@ -1,4 +1,12 @@
-import { type Changes, fieldsOf, parseDocument, type RawFields, type TokenDocument } from "./document.ts";
+import {
+  asServiceApp,
+  type Changes,
+  fieldsOf,
+  parseDocument,
+  type RawFields,
+  type ServiceApp,
+  type TokenDocument,
+} from "./document.ts";
 import { sha256 } from "./hash.ts";
 import { isSealed, type Opened, openFields, SEALED_FIELDS, sealFields, unsealed } from "./seal.ts";
 import type { Judged } from "./time.ts";
@@ -189,21 +197,31 @@ function plainOnes(stored: RawFields, document: TokenDocument): Changes {
   );
 }
 
-/** The same credentials, however they are stored. Where some can't be read, only the very same text is. */
+/** The same credentials and Service App, however they are stored. Where some can't be read, only the very same text is. */
 export function sameCredentials(one: StoredToken, other: StoredToken): boolean {
   if (one.inputs === other.inputs) return true;
   const readable = [one, other].every(
     ({ unopened, mistyped }) => Object.keys(unopened).length === 0 && mistyped.length === 0,
   );
   const fields = ["clientId", "clientSecret", "refreshToken"] as const;
-  return readable && fields.every((field) => one.document[field] === other.document[field]);
+  return (
+    readable &&
+    fields.every((field) => one.document[field] === other.document[field]) &&
+    appOf(one.document).join() === appOf(other.document).join()
+  );
 }
 
-/** Hash of the credentials as they are stored: another one means that somebody changed them. */
-export function inputsOf({ clientId, clientSecret, refreshToken }: RawFields): string {
+/**
+ * Hash of the credentials as they are stored, and of the Service App that they may be had as: another one means that
+ * somebody changed them.
+ */
+export function inputsOf({ clientId, clientSecret, refreshToken, serviceApp }: RawFields): string {
   // What is no text is mistyped, and looks different to each client of the store: all of it is alike here.
   const kept = [clientId, clientSecret, refreshToken].map((value) =>
     typeof value === "string" || (value ?? null) === null ? (value ?? null) : true,
   );
-  return sha256(JSON.stringify(kept));
+  return sha256(JSON.stringify([...kept, ...appOf({ serviceApp: asServiceApp(serviceApp) })]));
 }
+
+const appOf = ({ serviceApp }: { serviceApp?: ServiceApp | undefined }): string[] =>
+  serviceApp === undefined ? [] : [serviceApp.applicationId, serviceApp.targetOrg, serviceApp.manager];

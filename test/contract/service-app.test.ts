@@ -213,6 +213,34 @@ onEachStore((place) => {
     });
   });
 
+  describe("another Service App, typed by hand,", () => {
+    test("wins over the tokens that were asked for as the one before", async () => {
+      await addRefused({ serviceApp: { ...serviceApp(), targetOrg: ORG } });
+      const before = (await document()).accessToken;
+      const endpoint: TokenEndpoint = {
+        ...world.endpoint,
+        async issue(request) {
+          const answer = await world.endpoint.issue(request);
+          await world.edit(name, { serviceApp: { ...serviceApp(), targetOrg: "another-organization" } });
+          return answer;
+        },
+      };
+      expect(await refresh(name, READER, world.refresher({ endpoint }))).toEqual({ outcome: "discarded" });
+      const { accessToken, lease, serviceApp: kept } = await document();
+      expect([accessToken, lease, kept?.targetOrg]).toEqual([before, undefined, "another-organization"]);
+    });
+
+    test("is asked for at once, whatever was refused before", async () => {
+      await addRefused({ serviceApp: { ...serviceApp(), manager: "nobody" } });
+      await sweep(world.sweeper());
+      expect((await document()).failure).toMatchObject({ code: "app_manager_missing", permanent: true });
+      expect(await refresh(name, READER, world.refresher())).toMatchObject({ outcome: "deferred" });
+      await world.edit(name, { serviceApp: serviceApp() });
+      expect(await refresh(name, READER, world.refresher())).toEqual({ outcome: "refreshed" });
+      await expectHealed();
+    });
+  });
+
   describe("a circle of managers", () => {
     test("that was typed by hand is no storm: nobody asks in turn", async () => {
       const other = `${name} other`;
