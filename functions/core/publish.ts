@@ -99,8 +99,9 @@ async function putAll(
   let trouble: Trouble | undefined;
   for (const id of wish.variables) {
     // One that hangs, or asks for a pause, is not asked for the rest now: the next sweep has refreshes to begin.
-    if (trouble?.code === RATE_LIMITED || runtime.now() >= began + PUBLISHING_TIME)
-      return { current, trouble: trouble ?? { code: "unavailable" } };
+    if (trouble?.code === RATE_LIMITED) break;
+    if (runtime.now() >= began + PUBLISHING_TIME)
+      return { current, trouble: sooner(trouble, { code: "unavailable" }) };
     const put = await putOne(id, current, accessToken, writer, publisher);
     if (put === "moved") return "moved";
     current = put.current;
