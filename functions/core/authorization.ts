@@ -129,6 +129,8 @@ function consented(token: StoredToken, grant: Grant, changes: Changes, newOrg: b
   return {
     ...changes,
     refreshExpires: grant.refreshTokenExpiresIn === undefined ? undefined : changes.refreshExpires,
+    // What the tokens before were allowed says nothing of these.
+    scope: grant.scope,
     orgId: orgId ?? (newOrg ? undefined : document.orgId),
     // Whatever the old organization gave must not come back at the next refresh.
     ...(newOrg && grant.refreshToken === undefined && { refreshToken: undefined, refreshAt: undefined }),

@@ -29,7 +29,7 @@ export const putTokens = (
 ): Promise<StoredToken> =>
   put(name, store, existing, (current) => ({
     ...(clientSecret !== undefined && { clientSecret }),
-    ...(refreshToken !== undefined && { refreshToken, orgId: undefined, refreshExpires: undefined }),
+    ...(refreshToken !== undefined && { refreshToken, ...UNKNOWN }),
     ...(serviceApp !== undefined && { serviceApp }),
     clientId,
     static: undefined,
@@ -37,6 +37,9 @@ export const putTokens = (
     ...accessChanges(accessToken, accessExpires, current, now()),
     ...renewed(true, now() + (current?.ahead ?? 0)),
   }));
+
+/** What a refresh token that came from elsewhere does not tell, before its first refresh. */
+const UNKNOWN: Changes = { orgId: undefined, refreshExpires: undefined, scope: undefined };
 
 /** What the tokens before had learned, and new ones have to learn anew. */
 export const FORGOTTEN: Changes = {

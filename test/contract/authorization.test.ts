@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Authorizer, type Callback, finishAuthorization } from "../../functions/core/authorization.ts";
 import { AUTHORIZED } from "../../functions/core/consent.ts";
+import type { TokenEndpoint } from "../../functions/core/grant.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import { tokenStore } from "../../functions/core/store.ts";
@@ -45,6 +46,21 @@ describe("an authorization", () => {
     expect(world.events("setup.authorized")).toEqual([{ token: "t" }]);
     world.clock.advance(10 * HOUR);
     expect(await sweep(world.sweeper())).toMatchObject({ refreshed: 1 });
+  });
+
+  test("that Webex says no scope of forgets the scope of the tokens before", async () => {
+    await world.edit("t", { scope: "spark:people_read" });
+    const endpoint: TokenEndpoint = {
+      ...world.endpoint,
+      async exchange(request) {
+        const answer = await world.endpoint.exchange(request);
+        if ("error" in answer) return answer;
+        const { scope: _, ...body } = JSON.parse(answer.body);
+        return { ...answer, body: JSON.stringify(body) };
+      },
+    };
+    await finish(await consented(world, "t"), { endpoint });
+    expect((await world.token("t")).document.scope).toBeUndefined();
   });
 
   test("without PKCE works where the integration does not want it", async () => {

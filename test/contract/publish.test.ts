@@ -97,6 +97,7 @@ onEachStore((place) => {
       const refreshToken = "canary-refused-refresh-token";
       const tokens = { clientId, clientSecret, refreshToken, accessToken, accessExpires };
       await putTokens(name, tokens, await world.token(name), world.store, world.runtime);
+      expect((await world.token(name)).document.scope).toBeUndefined();
       await sweepLater(world);
       expect((await world.token(name)).document).toMatchObject({ accessToken, failure: { permanent: true } });
       await expectPublished();
