@@ -66,7 +66,7 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
   const summary = { ...counts, remaining, overdueSeconds, elapsedMs: runtime.now() - started };
   log("sweep.done", summary);
   await recordSweep(summary, runtime.now(), store.documents);
-  if (mayGoOn()) await publishAll(sweeper, mayGoOn);
+  await publishAll(sweeper, mayGoOn);
   return summary;
 }
 

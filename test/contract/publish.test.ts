@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Publish } from "../../functions/core/document.ts";
+import type { EndpointAnswer } from "../../functions/core/grant.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import { StoreUnavailable, tokenStore } from "../../functions/core/store.ts";
 import { sweep } from "../../functions/core/sweep.ts";
@@ -36,6 +37,15 @@ onEachStore((place) => {
   }
   const held = async () => (await world.token(name)).document.accessToken;
   const published = async () => (await world.token(name)).document.publish;
+  /** The contact centre, and how often it was asked for a variable. */
+  function counted() {
+    let count = 0;
+    const read = (send: () => Promise<EndpointAnswer>) => {
+      count++;
+      return send();
+    };
+    return { asked: () => count, variables: between(world.variables, { read }) };
+  }
   /** What is held is what flows read, and nobody has anything left to do. */
   async function expectPublished(): Promise<void> {
     expect(variable(world)).toEqual({ ...VARIABLE, defaultValue: await held() });
@@ -176,16 +186,29 @@ onEachStore((place) => {
     test("a pause that is asked for keeps the token from its other variables, too", async () => {
       await add(0, { variables: ["cad-0", VARIABLE.id, "cad-2"] });
       world.sandbox.faults.add({ fault: "variable-429" });
-      let asked = 0;
-      const variables = between(world.variables, {
-        read: (send) => {
-          asked++;
-          return send();
-        },
-      });
+      const { asked, variables } = counted();
       await sweep(world.sweeper({ variables }));
-      expect(asked).toBe(1);
+      expect(asked()).toBe(1);
       expect((await published())?.failure?.code).toBe("rate_limited");
+    });
+
+    test("a pause that is asked for ends the publishing of this sweep", async () => {
+      await add();
+      const { publish = WISH } = (await world.token(name)).document;
+      for (const other of range(5).map((index) => `${name}, no. ${index}`))
+        await world.add(other, { ...world.granted(), refreshAt: world.clock.now() + HOUR, publish });
+      world.sandbox.faults.add({ fault: "variable-429" });
+      const { asked, variables } = counted();
+      await sweep(world.sweeper({ variables, concurrency: 1 }));
+      expect(asked()).toBe(1);
+    });
+
+    test.each(["../../people", "a?b", ""])("an organization typed as %j leads nowhere", async (orgId) => {
+      await add();
+      await world.edit(name, { orgId, accessToken: "canary-of-nobody" });
+      const { asked, variables } = counted();
+      await sweep(world.sweeper({ variables }));
+      expect([asked(), (await published())?.failure?.code]).toEqual([0, "no_organization"]);
     });
 
     const UNFIT: [string, Partial<Variable>, string][] = [
@@ -212,16 +235,10 @@ onEachStore((place) => {
     test("a day of refusals makes a handful of requests, and calls a person", async () => {
       await add();
       world.sandbox.faults.add({ fault: "variable-403" });
-      let asked = 0;
-      const variables = between(world.variables, {
-        read: (send) => {
-          asked++;
-          return send();
-        },
-      });
+      const { asked, variables } = counted();
       await world.sweepFor(DAY, world.sweeper({ variables }));
-      expect(asked).toBeLessThanOrEqual(8);
-      expect(world.events("publish.stuck")).toHaveLength(asked);
+      expect(asked()).toBeLessThanOrEqual(8);
+      expect(world.events("publish.stuck")).toHaveLength(asked());
       expect(world.refreshes()).toBeLessThanOrEqual(3);
     });
   });
