@@ -1,4 +1,5 @@
 import {
+  hourly,
   lookupFails,
   lookupSlow,
   MINUTE,
@@ -80,6 +81,18 @@ export function alertsFor(service: string): Alert[] {
 1. \`npm run tokens -- show '\${log.extracted_label.token}'\` says which key it needs; \`npm run tokens -- keys list\` which there are.
 2. Put that key back: an older version of the secret of the sealing keys holds it, since versions are disabled and never destroyed (docs/operating.md).
 3. Is it lost, type the secrets anew: \`npm run tokens -- add '\${log.extracted_label.token}' --replace\`, then \`npm run tokens -- authorize '\${log.extracted_label.token}'\`.`,
+    },
+    {
+      id: "unpublished",
+      title: "A token can't be put into its global variable",
+      severity: "ERROR",
+      ...hourly(onLines(["publish.stuck"], "token", "code")),
+      remedy: `Token **\${log.extracted_label.token}**, \`\${log.extracted_label.code}\`: flows that read the variable go on with the token in it, until that ends. Those that ask lookup are not affected.
+
+1. \`npm run tokens -- show '\${log.extracted_label.token}'\` says since when, and when it is tried again; docs/global-variables.md explains each code.
+2. \`unauthorized\`, \`forbidden\`: the token that writes lacks the scope \`cjp:config_write\`, or its person the role. \`npm run tokens -- authorize '\${log.extracted_label.token}'\`, or name another one with \`--via\`.
+3. \`not_found\`, \`not_a_string\`, \`via_missing\`: \`npm run tokens -- publish '\${log.extracted_label.token}' --variable ID --region REGION\` with what is there.
+4. Other codes mend themselves once the contact centre answers: see https://status.webex.com.`,
     },
     {
       id: "ending",

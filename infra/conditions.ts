@@ -34,6 +34,7 @@ const ON_LINES: Strategy = { ...CLOSES, notificationRateLimit: { period: seconds
 const LABELS = {
   token: "EXTRACT(jsonPayload.token)",
   event: "EXTRACT(jsonPayload.event)",
+  code: "EXTRACT(jsonPayload.code)",
   service: "EXTRACT(resource.labels.service_name)",
 } as const;
 
@@ -53,6 +54,12 @@ export function onLines(events: readonly Event[], ...labels: (keyof typeof LABEL
     strategy: ON_LINES,
   };
 }
+
+/** The same, for lines that come again with every try: people are told once an hour at most. */
+export const hourly = (watch: Watch): Watch => ({
+  ...watch,
+  strategy: { ...CLOSES, notificationRateLimit: { period: seconds(HOUR) } },
+});
 
 /** Each attempt of a Scheduler's job that ended badly. */
 export function onFailedJobs(): Watch {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EVENTS, type Event } from "../../functions/core/log.ts";
 import { alertsFor } from "../../infra/alerts.ts";
 import type { Watched } from "../../infra/conditions.ts";
 import { metricsFor } from "../../infra/metrics.ts";
@@ -65,6 +66,7 @@ describe("an alert on log lines", () => {
     ["needs-a-person", ["token-refresher refresh.refused refused"]],
     ["unsaved", ["token-refresher refresh.unsaved unsaved"]],
     ["unopened", ["token-refresher token.unopened unopened"]],
+    ["unpublished", ["token-refresher publish.stuck unpublished"]],
     ["ending", ENDS.map((name) => `token-refresher token.ending ${name}`)],
     [
       "stopped",
@@ -116,6 +118,14 @@ describe("an alert on log lines", () => {
     expect(told(caught("needs-a-person")).join()).not.toMatch(/failed|blip/);
   });
 
+  test("a wish that may still be granted by itself is no incident, and one that can't is told once an hour at most", () => {
+    const lines = written.map((entry) => inside(entry).jsonPayload ?? {});
+    expect(lines).toContainEqual(
+      expect.objectContaining({ event: "publish.failed", token: "published later", code: "via_ended" }),
+    );
+    expect(alertOf("unpublished").strategy.notificationRateLimit).toEqual({ period: "3600s" });
+  });
+
   test("each end is told once, at 14, 7, 3 and 1 days, by a line that says how many", () => {
     const days = caught("ending").map((entry) => [
       inside(entry).jsonPayload.token,
@@ -153,8 +163,8 @@ describe("an alert on log lines", () => {
     },
   );
 
-  test("a token that needs a person, can't be stored or opened, or ends, is named by its incident", () => {
-    for (const id of ["needs-a-person", "unsaved", "unopened", "ending"])
+  test("a token that needs a person, can't be stored, opened or published, or ends, is named by its incident", () => {
+    for (const id of ["needs-a-person", "unsaved", "unopened", "unpublished", "ending"])
       expect(linesFilterOf(id).labelExtractors).toHaveProperty("token");
   });
 
@@ -243,6 +253,13 @@ test("no alert and no metric is about an event that no function logs", () => {
   }
   for (const { id, events, args } of METRICS)
     for (const event of events) expectLogged(id, event, [args.filter]);
+});
+
+test("every event that is an error is told to people, but one that shows in what callers and the Scheduler get", () => {
+  const silent = (Object.keys(EVENTS) as Event[])
+    .filter((event) => ["ERROR", "CRITICAL"].includes(EVENTS[event]))
+    .filter((event) => !ALERTS.some(({ events }) => events.includes(event)));
+  expect(silent).toEqual(["store.unavailable"]);
 });
 
 function expectLogged(id: string, event: string, filters: readonly string[]): void {

@@ -67,6 +67,7 @@ async function deployment(): Promise<Entry[]> {
   const lookup = await deployed.lookup(way.url);
 
   await refusals(deployed, webex, refresher);
+  await publishing(deployed, webex, refresher);
   await endings(deployed, refresher);
   await wrongPassphrases(lookup, setup);
   await reading(deployed, webex, lookup);
@@ -101,6 +102,19 @@ async function refusals(deployed: Deployed, webex: Webex, refresher: Running): P
   await deployed.type("refused", { failure, refreshAt: Date.now() - 1 });
   await ask(refresher, "/", "POST");
   await webex.heal();
+}
+
+/** Two wishes that can't be granted: one token that should write is gone, another has ended and may come back. */
+async function publishing({ put }: Deployed, webex: Webex, refresher: Running): Promise<void> {
+  const client = await webex.register(newClient("http://127.0.0.1:8080/callback"));
+  const fields = { ...(await ageingDocument(webex, client)), refreshAt: Date.now() + HOUR };
+  await put("ended", { clientId: client.clientId, clientSecret: client.clientSecret });
+  for (const [name, via] of Object.entries({ unpublished: "gone", "published later": "ended" }))
+    await put(name, {
+      ...fields,
+      publish: { variables: ["cad-made-up"], region: "us1", via, nextAt: Date.now() - 1 },
+    });
+  await ask(refresher, "/", "POST");
 }
 
 async function endings({ put }: Deployed, refresher: Running): Promise<void> {

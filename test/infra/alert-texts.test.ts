@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { beforeAll, describe, expect, test } from "vitest";
 import { alertsFor } from "../../infra/alerts.ts";
-import type { Context } from "../../local/commands/context.ts";
+import { commandTree } from "../support/program.ts";
 
 /** What each alert tells whoever is woken by it. */
 
@@ -29,23 +29,10 @@ test.each(ALERTS)("$id says what to do: $title", ({ remedy, title }) => {
   expect(remedy).toMatch(/`(npm run|curl)/);
 });
 
-/** The commands of the program, as `local/tokens.ts` makes it; what they work with is asked for only when one runs. */
-async function commands(): Promise<Command> {
-  const program = new Command();
-  const source = readFileSync(path.join(ROOT, "local/tokens.ts"), "utf8");
-  const [, list = ""] = /const COMMANDS = \[([^\]]+)\]/.exec(source) ?? [];
-  for (const [, name = "", file = ""] of source.matchAll(
-    /^import \{ (\w+) \} from "(\.\/commands\/[\w-]+\.ts)";/gm,
-  ))
-    if (list.split(/[\s,]+/).includes(name))
-      (await import(path.join(ROOT, "local", file)))[name](program, {} as Context);
-  return program;
-}
-
 describe("npm run tokens --", () => {
   let program: Command;
   beforeAll(async () => {
-    program = await commands();
+    program = await commandTree();
   });
 
   test("is named by most of them", () => {
