@@ -18,7 +18,7 @@ const SAME = 1000;
 export interface Cli {
   /** Asks something without a person: nothing is shown, nothing typed. */
   ask(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
-  /** What it prints, while a person may be asked for a passphrase. */
+  /** What it prints on standard output; the rest is shown. */
   read(...args: string[]): Promise<{ code: number; stdout: string }>;
   /** Runs it on this terminal, and gives its exit code. Ctrl-C is its own to answer. */
   run(...args: string[]): Promise<number>;

@@ -2,7 +2,7 @@ import type { AuthClient } from "google-auth-library";
 import { CommandError } from "../commands/errors.ts";
 import { type Cli, openCli } from "./cli.ts";
 import { googleIdentity } from "./google.ts";
-import { checkOwn, checkStack, findStack, INFRA, type Stack } from "./stack.ts";
+import { checkOwn, checkStack, checkUnlocked, findStack, INFRA, type Stack } from "./stack.ts";
 
 /** All that a deployment needs, found to be there. */
 export interface Ready {
@@ -20,6 +20,7 @@ export async function preflight(named: string | undefined): Promise<Ready> {
   const stack = findStack(named);
   checkStack(stack);
   checkOwn(stack);
+  checkUnlocked(stack, process.env);
   const cli = await openCli();
   const identity = await googleIdentity(stack.values["gcp:project"], process.env);
   // A state that is kept in a bucket is reached with Google's credentials: they come first.

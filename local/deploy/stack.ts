@@ -20,6 +20,8 @@ export interface Stack {
   values: Values;
   /** More values come from environments of Pulumi Cloud, which are not read here. */
   more: boolean;
+  /** Secrets in it and in Pulumi's state are closed with a passphrase of its own. */
+  locked: boolean;
 }
 
 /** The one that is named, else the only one that there is. Throws `CommandError`. */
@@ -56,6 +58,18 @@ export function checkOwn({ file, values }: Stack): void {
     );
 }
 
+/** Pulumi asks a person only where all that it prints is shown: not where its outputs are read. Throws `CommandError`. */
+export function checkUnlocked(
+  { name, locked }: Stack,
+  env: Readonly<Record<string, string | undefined>>,
+): void {
+  // An empty passphrase is one, too.
+  if (!locked || env.PULUMI_CONFIG_PASSPHRASE !== undefined || env.PULUMI_CONFIG_PASSPHRASE_FILE) return;
+  throw new CommandError(
+    `Pulumi can't open the secrets of stack "${name}": export PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE with the name of a file that holds it`,
+  );
+}
+
 /** `undefined`: there is none. */
 function onlyStack(): string | undefined {
   const names = readdirSync(path.join(ROOT, INFRA)).flatMap(
@@ -73,12 +87,18 @@ function onlyStack(): string | undefined {
 function readStack(name: string): Stack {
   // Pulumi takes organization/project/stack, too.
   const file = fileOf(name.split("/").at(-1) ?? name);
-  const { config, environment } = asMap(parse(file, textOf(file)));
+  const { config, environment, encryptionsalt } = asMap(parse(file, textOf(file)));
   const values = Object.entries(asMap(config)).flatMap(([key, value]) => {
     const text = textIn(value);
     return text === undefined ? [] : [[key.includes(":") ? key : `${NAMESPACE}:${key}`, text]];
   });
-  return { name, file, values: Object.fromEntries(values), more: environment !== undefined };
+  return {
+    name,
+    file,
+    values: Object.fromEntries(values),
+    more: environment !== undefined,
+    locked: encryptionsalt !== undefined,
+  };
 }
 
 function textOf(file: string): string {

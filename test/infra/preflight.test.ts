@@ -78,6 +78,18 @@ describe("what is missing is told in one sentence, and nothing is created", () =
     );
   });
 
+  test("the passphrase of a stack, which Pulumi asks nobody for where its outputs are read", async () => {
+    here.stack("dev", `encryptionsalt: v1:canary-salt\n${STACK}`);
+    const sentence =
+      'Pulumi can\'t open the secrets of stack "dev": export PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE with the name of a file that holds it';
+    expect(await refused([], IDENTITY)).toBe(sentence);
+    expect(await refused([], { ...IDENTITY, PULUMI_CONFIG_PASSPHRASE_FILE: "" }, "preview")).toBe(sentence);
+    const given = [{ PULUMI_CONFIG_PASSPHRASE: "" }, { PULUMI_CONFIG_PASSPHRASE_FILE: "canary-file" }];
+    // What is missing next, not this.
+    for (const env of given)
+      expect(await refused([], { ...env, ...(await offline()) })).toMatch(/^the Pulumi CLI/);
+  });
+
   test("which of two stacks", async () => {
     here.stack("dev", STACK);
     const other = await checkout();
