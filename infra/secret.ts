@@ -37,8 +37,9 @@ export class Secret extends Part {
     this.version = new gcp.secretmanager.SecretVersion(
       this.declared("first", `is the first version of ${holds}; later ones are made outside of Pulumi`),
       { secret: this.secret.id, secretData: asSecret(args.first), deletionPolicy: "DISABLE" },
-      // A rotation disables this version and adds others: that is no drift.
-      this.own({ ignoreChanges: ["secretData", "enabled"] }),
+      // A rotation disables this version and adds others: that is no drift. Destroyed without it, the secret would be kept
+      // and its version disabled, and the next deployment would make another one at random.
+      this.own({ protect, ignoreChanges: ["secretData", "enabled"] }),
     );
     const grant = (what: string, why: string, member: Input<string>, role: Input<string>) =>
       new gcp.secretmanager.SecretIamMember(

@@ -98,7 +98,9 @@ describe("with a configuration that is right", () => {
     const kept = engine.registered.filter(({ protect }) => protect).map(({ name }) => name);
     expect(kept.sort()).toEqual([
       "tokens-database-firestore",
+      "tokens-passphrase-first",
       "tokens-passphrase-secret",
+      "tokens-seal-keys-first",
       "tokens-seal-keys-secret",
     ]);
   });

@@ -167,11 +167,13 @@ describe("functions", () => {
 });
 
 describe("what can't be made again", () => {
-  test("is protected: database and secrets", () => {
+  test("is protected: the database, and secrets with the versions that hold something", () => {
     const kept = resources.filter(({ protect }) => protect).map(({ name }) => name);
     expect(kept.sort()).toEqual([
       "tokens-database-firestore",
+      "tokens-passphrase-first",
       "tokens-passphrase-secret",
+      "tokens-seal-keys-first",
       "tokens-seal-keys-secret",
     ]);
     expect(one("tokens-database-firestore").inputs).toMatchObject({
