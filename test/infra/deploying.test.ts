@@ -1,0 +1,178 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { withDefaults } from "../../infra/args.ts";
+import { KEYS, NAMESPACE, readConfig } from "../../infra/config.ts";
+import { checkOwn } from "../../local/deploy/stack.ts";
+import { endAll, run } from "../e2e/child.ts";
+import { INHERITED } from "../support/environment.ts";
+import { tokensProgram } from "../support/program.ts";
+
+/** What the deployer's page says to type and to set is there, and its steps lead to a configuration that is taken. */
+
+const ROOT = path.resolve(import.meta.dirname, "../..");
+const read = (file: string) => readFileSync(path.join(ROOT, file), "utf8");
+const PAGE = read("docs/deploy.md").replaceAll("\\\n", "");
+const BLOCKS = [...PAGE.matchAll(/^ *```(?:sh|yaml)\n([\s\S]*?)^ *```/gm)].map(([, text = ""]) => text);
+const PROSE = PAGE.replace(/^ *```[\s\S]*?^ *```/gm, "");
+const INLINE = [...PROSE.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text.replace(/\s+/g, " "));
+
+/** Every command that is to be typed, without its remark. Those within others count, too. */
+const COMMANDS = [
+  ...INLINE,
+  ...BLOCKS.flatMap((block) => block.split("\n").map((line) => line.replace(/ +# .*$/, ""))),
+].flatMap((line) =>
+  line.split(/\$\((?!gcloud)|\)"|&&|\|/).flatMap((part) => /\b(?:npm|npx) .*$/.exec(part)?.[0].trim() ?? []),
+);
+const startingWith = (start: string) =>
+  COMMANDS.flatMap((command) => (command.startsWith(`${start} `) ? command.slice(start.length + 1) : []));
+
+afterAll(endAll);
+
+test("every npm script in it is one", () => {
+  const { scripts } = JSON.parse(read("package.json"));
+  const named = startingWith("npm run").map((rest) => rest.split(" ")[0] ?? "");
+  expect(new Set(named)).toEqual(new Set(["preview", "deploy", "build", "tokens"]));
+  for (const name of named) expect(scripts).toHaveProperty(name);
+});
+
+test("every command of the command line in it can be typed", async () => {
+  const parse = await tokensProgram();
+  const lines = startingWith("npm run tokens --");
+  expect(lines.length).toBeGreaterThan(12);
+  for (const line of lines) await parse(line);
+});
+
+test.each(["preview", "deploy"])("every option of npm run %s in it is one", async (script) => {
+  const help = run(process.execPath, [`local/${script}.ts`, "--help"], { cwd: ROOT, env: { ...INHERITED } });
+  expect((await help.ended).code).toBe(0);
+  const named = startingWith(`npm run ${script} --`).flatMap((rest) => rest.match(/--[\w-]+/g) ?? []);
+  expect(named.length).toBeGreaterThan(0);
+  for (const option of named) expect(help.stdout()).toMatch(new RegExp(`^ +${option}\\b`, "m"));
+});
+
+/** Pulumi's own reference (https://www.pulumi.com/docs/iac/cli/commands/): its command line can't be asked here. */
+const PULUMI: Record<string, { words: number; options: string[] }> = {
+  login: { words: 1, options: [] },
+  "stack init": { words: 1, options: [] },
+  "stack output": { words: 1, options: [] },
+  "config set": { words: 2, options: ["--path", "--secret"] },
+  destroy: { words: 0, options: ["--exclude-protected"] },
+};
+
+test("every command of Pulumi's in it is one, with these options, and is about the program in infra", () => {
+  const lines = startingWith("npx pulumi");
+  expect(lines.length).toBeGreaterThan(10);
+  for (const line of lines) {
+    const [name, { words, options }] = pulumiOf(line);
+    const rest = line
+      .slice(name.length)
+      .replace(/\$\([^)]*\)/g, "X")
+      .split(" ")
+      .filter(Boolean);
+    const at = rest.indexOf("--cwd");
+    if (name !== "login") expect(rest.splice(at, 2), line).toEqual(["--cwd", "infra"]);
+    const given = rest.filter((word) => word.startsWith("--"));
+    for (const option of given) expect(options, line).toContain(option);
+    expect(rest.length - given.length, line).toBeLessThanOrEqual(words);
+  }
+});
+
+function pulumiOf(line: string): [string, { words: number; options: string[] }] {
+  const found = Object.entries(PULUMI).find(([name]) => `${line} `.startsWith(`${name} `));
+  if (found === undefined) throw new Error(`pulumi has no command such as: ${line}`);
+  return found;
+}
+
+describe("a configuration", () => {
+  /** As Pulumi writes them into the stack's file, the namespace of the project before those that have none. */
+  function configured(lines: readonly string[]): Record<string, unknown> {
+    const values: Record<string, unknown> = {};
+    for (const line of lines) {
+      const [key = "", value = "made up"] = line
+        .replace(/^(?:--(?:path|secret) )+/, "")
+        .replace(/ --cwd infra/, "")
+        .replace(/\$\(gcloud config get-value account\)/, "person@tokens.example")
+        .replace("$GOOGLE_CLOUD_PROJECT", "tokens-made-up")
+        .replace("$REGION", "europe-west1")
+        .split(" ");
+      const [first = "", ...inner] = key
+        .replaceAll("'", "")
+        .split(/[.[\]]+/)
+        .filter(Boolean);
+      const full = first.includes(":") ? first : `${NAMESPACE}:${first}`;
+      values[full] = placed(values[full], inner, value);
+    }
+    return values;
+  }
+
+  /** `path`: keys of sets, and places in lists. */
+  function placed(into: unknown, [key, ...path]: readonly string[], value: string): unknown {
+    if (key === undefined) return value;
+    if (/^\d+$/.test(key)) return [...((into as unknown[]) ?? []), placed(undefined, path, value)];
+    const set = (into ?? {}) as Record<string, unknown>;
+    return { ...set, [key]: placed(set[key], path, value) };
+  }
+
+  const asPrograms = (values: Record<string, unknown>) =>
+    Object.fromEntries(
+      Object.entries(values).map(([key, value]) => [
+        key,
+        typeof value === "string" ? value : JSON.stringify(value),
+      ]),
+    );
+
+  test("that its commands make is taken, and is nobody's example", () => {
+    const values = asPrograms(configured(startingWith("npx pulumi config set")));
+    expect(readConfig(values, String)).toMatchObject({
+      project: "tokens-made-up",
+      region: "europe-west1",
+      operators: ["user:person@tokens.example"],
+      notify: { emails: ["person@tokens.example"] },
+      names: { lookup: "OLD-NAME" },
+    });
+    expect(() => checkOwn({ name: "prod", file: "x", values, more: false, locked: true })).not.toThrow();
+  });
+
+  test("has every key that it names, with these values", () => {
+    const load = createRequire(createRequire(import.meta.url).resolve("@pulumi/pulumi"))("js-yaml").load;
+    const settings = INLINE.filter((text) => /^[a-z]\w*: /.test(text));
+    expect(settings.length).toBeGreaterThan(6);
+    for (const text of settings) {
+      const own = Object.entries(load(text)).map(([key, value]) => [
+        `${NAMESPACE}:${key}`,
+        typeof value === "object" ? JSON.stringify(value) : String(value),
+      ]);
+      const where = { "gcp:project": "tokens-made-up", "gcp:region": "europe-west1" };
+      expect(() => readConfig({ ...where, ...Object.fromEntries(own) }, String), text).not.toThrow();
+    }
+  });
+});
+
+describe("an output", () => {
+  let outputs: string[];
+  beforeAll(() => {
+    const [, list = ""] = /export const \{([^}]+)\} = service;/.exec(read("infra/index.ts")) ?? [];
+    outputs = list.split(",").map((name) => name.trim());
+  });
+
+  test("that is read is given", () => {
+    const named = startingWith("npx pulumi stack output").flatMap((rest) => /^\w+/.exec(rest)?.[0] ?? []);
+    expect(new Set(named)).toEqual(new Set(["commandLine", "curl"]));
+    for (const name of named) expect(outputs).toContain(name);
+  });
+
+  test("or a key is whatever else has such a name", () => {
+    const others = ["allUsers", "deletionPolicy"];
+    const named = INLINE.filter((text) => /^[a-z]+[A-Z]\w*$/.test(text) && !others.includes(text));
+    expect(named.length).toBeGreaterThan(2);
+    for (const name of named) expect([...outputs, ...Object.keys(KEYS)]).toContain(name);
+  });
+});
+
+test("the functions that it names are called so unless the configuration says otherwise", () => {
+  const { names } = withDefaults({ project: "tokens-made-up", region: "europe-west1" });
+  const named = [...PAGE.matchAll(/gcloud run services update (\S+)/g)].map(([, name]) => name);
+  expect(named).toEqual([names.lookup, names.setup]);
+});
