@@ -12,7 +12,7 @@ export interface Planned {
   why: string;
 }
 
-/** All that a deployment would make, found without cloud or command line. */
+/** All that a deployment would make, found without cloud or command line; what belongs together stands together. */
 export async function plannedFor({ values }: Stack): Promise<Planned[]> {
   const args = readConfig(values, secret);
   const { resources, program } = await runOffline(() => new TokenService("tokens", args));
@@ -22,7 +22,8 @@ export async function plannedFor({ values }: Stack): Promise<Planned[]> {
       name: resource.name,
       kind: kindOf(resource),
       why: program.whys.get(resource.name) ?? "",
-    }));
+    }))
+    .sort((one, other) => (one.name < other.name ? -1 : 1));
 }
 
 /** "gcp:cloudfunctionsv2/function:Function" → "cloudfunctionsv2.Function". */

@@ -35,6 +35,8 @@ describe("with all that is needed", () => {
     const [head, ...lines] = stdout.trim().split("\n");
     expect(head).toMatch(/^NAME +KIND +WHY$/);
     for (const line of lines) expect(line).toMatch(/^tokens-\S+ +[a-z0-9]+\.[A-Z]\w+ +[a-z]+ .*\w/);
+    const names = lines.map((line) => line.split(" ")[0]);
+    expect(names).toEqual([...names].sort());
     expect(stdout).toMatch(
       /^tokens-lookup-function +cloudfunctionsv2\.Function +answers flows with a token that works$/m,
     );
