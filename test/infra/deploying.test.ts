@@ -2,12 +2,15 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type DocumentStore, tokenStore } from "../../functions/core/store.ts";
+import { sweep } from "../../functions/core/sweep.ts";
 import { withDefaults } from "../../infra/args.ts";
 import { KEYS, NAMESPACE, readConfig } from "../../infra/config.ts";
 import { checkOwn } from "../../local/deploy/stack.ts";
 import { endAll, run } from "../e2e/child.ts";
 import { INHERITED } from "../support/environment.ts";
 import { tokensProgram } from "../support/program.ts";
+import { openWorld } from "../support/world.ts";
 
 /** What the deployer's page says to type and to set is there, and its steps lead to a configuration that is taken. */
 
@@ -169,6 +172,44 @@ describe("an output", () => {
     expect(named.length).toBeGreaterThan(2);
     for (const name of named) expect([...outputs, ...Object.keys(KEYS)]).toContain(name);
   });
+});
+
+test("a sweep that finds nothing costs as many reads and writes as it reckons with, and the sums are right", async () => {
+  const world = await openWorld();
+  const calls: string[] = [];
+  const documents = new Proxy(world.documents, {
+    get(target, name: keyof DocumentStore) {
+      return (...given: never[]) => {
+        calls.push(name);
+        return (target[name] as (...given: never[]) => unknown)(...given);
+      };
+    },
+  });
+  const sweeper = world.sweeper({ store: tokenStore(documents, world.runtime.now) });
+  await sweep(sweeper);
+  calls.length = 0;
+  await sweep(sweeper);
+  await world.close();
+  const writes = calls.filter((call) => call === "update").length;
+  const reads = calls.length - writes;
+
+  const columns = (row: string) => {
+    const [, ...cells] = (PAGE.split("\n").find((line) => line.startsWith(`| ${row}`)) ?? "").split(/ ?\| ?/);
+    return cells.slice(1, 4).map((cell) => Number(cell.replaceAll(",", "")));
+  };
+  const [tokens, refreshes] = [columns("tokens"), columns("refreshes")];
+  const SWEEPS = 43_200;
+  const flows = [1e5, 1e6, 1e7];
+  const sums = (of: (index: number) => number) => tokens.map((_, index) => of(index));
+  const at = (numbers: number[], index: number) => numbers[index] ?? Number.NaN;
+  expect(refreshes).toEqual(sums((index) => Math.round((at(tokens, index) * 720) / 9.5)));
+  expect(columns(`Firestore reads: ${reads} × 43,200`)).toEqual(
+    sums((index) => reads * SWEEPS + at(refreshes, index) + 30 * at(tokens, index) + at(flows, index)),
+  );
+  expect(writes).toBe(1);
+  const written = sums((index) => SWEEPS + 2 * at(refreshes, index));
+  for (const [index, number] of columns("Firestore writes").entries())
+    expect(Math.abs(number - at(written, index))).toBeLessThanOrEqual(1);
 });
 
 test("the functions that it names are called so unless the configuration says otherwise", () => {
