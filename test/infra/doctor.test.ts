@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { type Declared, runOffline } from "../../infra/offline.ts";
 import { TokenService } from "../../infra/token-service.ts";
@@ -72,4 +74,33 @@ test("operators may look at all of it, and at no more for its sake", () => {
     ({ member }) => member === OPERATOR,
   );
   expect(callers).toHaveLength(1);
+});
+
+/** What each call of Google's client libraries wants (https://cloud.google.com/iam/docs/permissions-reference). */
+const WANTED: Record<string, string> = {
+  listJobs: "cloudscheduler.jobs.list",
+  getJob: "cloudscheduler.jobs.get",
+  runJob: "cloudscheduler.jobs.run",
+  pauseJob: "cloudscheduler.jobs.pause",
+  resumeJob: "cloudscheduler.jobs.enable",
+  listSecretVersions: "secretmanager.versions.list",
+  addSecretVersion: "secretmanager.versions.add",
+  disableSecretVersion: "secretmanager.versions.disable",
+  accessSecretVersion: "secretmanager.versions.access",
+};
+
+test("operators may do all that the commands ask of Scheduler, Secret Manager and Firestore", () => {
+  const permissions = inputs("gcp:projects/iAMCustomRole:IAMCustomRole")
+    .filter(({ title }) => /: (?:operator|keeper)$/.test(title))
+    .flatMap((role): string[] => role.permissions);
+  // By a role of Google's, on each secret: the test above.
+  permissions.push("secretmanager.versions.access");
+  const called = ["scheduler-jobs.ts", "managed-secret.ts"].flatMap((file) => {
+    const source = readFileSync(path.resolve(import.meta.dirname, "../../local", file), "utf8");
+    return [...source.matchAll(/\.(\w+(?:Jobs?|SecretVersions?))\(/g)].map(([, call = ""]) => call);
+  });
+  expect(new Set(called)).toEqual(new Set(Object.keys(WANTED)));
+  for (const call of called) expect(permissions, call).toContain(WANTED[call]);
+  const documents = ["create", "delete", "get", "list", "update"].map((verb) => `datastore.entities.${verb}`);
+  expect(permissions).toEqual(expect.arrayContaining(documents));
 });
