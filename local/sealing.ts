@@ -24,7 +24,7 @@ export async function openSealerHere(
     // It was read to no avail: why, is told to whoever asks again.
     if ((await presentSecret(sealing.keys)) !== undefined) throw error;
     throw new CommandError(
-      `there is no secret ${sealing.keys}, or it has no version: SEAL_KEYS must name the one that the service uses (pulumi stack output sealKeys)`,
+      `there is no secret ${sealing.keys}, or it has no version: SEAL_KEYS must name the one that the service uses (npx pulumi stack output sealKeys --cwd infra)`,
     );
   }
 }

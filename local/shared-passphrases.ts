@@ -99,7 +99,7 @@ async function rewrite(
 function passphrasesIn(text: string, where: string): string[] {
   if (text === "" && isManaged(where))
     throw new CommandError(
-      `there is no secret ${where}, or it has no version: --secret names the one that the service reads (pulumi stack output passphrase)`,
+      `there is no secret ${where}, or it has no version: --secret names the one that the service reads (npx pulumi stack output passphrase --cwd infra)`,
     );
   try {
     return parsePassphrases(text);

@@ -65,7 +65,7 @@ async function refreshThere(
 ): Promise<Result> {
   if (refresherUrl === undefined)
     throw new CommandError(
-      "where the refresher is is not known: set REFRESHER_URL to its address (pulumi stack output refresherUri)",
+      "where the refresher is is not known: set REFRESHER_URL to its address (npx pulumi stack output refresherUri --cwd infra)",
     );
   const { deployedRefresher } = await import("../google/deployed-refresher.ts");
   const { accessToken } = document;

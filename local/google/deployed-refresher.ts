@@ -26,11 +26,11 @@ function refused(error: Error, url: string): CommandError {
       return new CommandError(`${where} does not let you in (${status}): ${DENIED}`);
     case "404":
       return new CommandError(
-        `${where} is not there (404): REFRESHER_URL must be its address (pulumi stack output refresherUri)`,
+        `${where} is not there (404): REFRESHER_URL must be its address (npx pulumi stack output refresherUri --cwd infra)`,
       );
     case "":
       return new CommandError(
-        `${where} did not answer as one does: REFRESHER_URL must be its address (pulumi stack output refresherUri)`,
+        `${where} did not answer as one does: REFRESHER_URL must be its address (npx pulumi stack output refresherUri --cwd infra)`,
       );
     default:
       return new CommandError(`${where} answered ${status}: its log says why`);

@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { isSecret, type Output } from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readSettings } from "../../functions/adapters/env.ts";
@@ -12,6 +14,7 @@ import { INHERITED } from "../support/environment.ts";
 
 /** What the program tells the command line, and what the command line takes for granted of it. */
 
+const ROOT = path.resolve(import.meta.dirname, "../..");
 const PLACE = { project: "made-up-project", region: "europe-west1" };
 /** It means something to a shell in more than one way. */
 const WEBEX = `https://webexapis.example/it's"$HOME"/$(exit)\`exit\`;&|<>*\\/v1`;
@@ -140,4 +143,25 @@ describe('eval "$(npx pulumi stack output commandLine)"', () => {
     expect(await isSecret(usual.commandLine)).toBe(false);
     expect(await told(usual.commandLine)).not.toMatch(/xxxx|"k"/);
   });
+});
+
+test("whoever is sent to an output is told a line that works where Pulumi is this project's own, and gives one", () => {
+  const files = ["local", "infra", "docs"].flatMap((folder) =>
+    readdirSync(path.join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((file) =>
+      path.join(folder, file),
+    ),
+  );
+  const said = ["README.md", ...files.filter((file) => /\.(?:tsx?|md|yaml)$/.test(file))].flatMap((file) => {
+    const text = readFileSync(path.join(ROOT, file), "utf8");
+    return [...text.matchAll(/[^\n"`(]*pulumi stack output \w+[^\n"`)]*/g)].map(([line]) => line.trim());
+  });
+  const outputs = /export const \{([^}]+)\} = service;/.exec(
+    readFileSync(path.join(ROOT, "infra/index.ts"), "utf8"),
+  )?.[1];
+  expect(said.length).toBeGreaterThan(6);
+  for (const line of said) {
+    const [, name] = /^(?:eval )?(?:\$\()?npx pulumi stack output (\w+) --cwd infra\b/.exec(line) ?? [];
+    expect(name, line).toBeDefined();
+    expect(outputs?.match(/\w+/g)).toContain(name);
+  }
 });
