@@ -69,7 +69,8 @@ export function judgeVariable(
   const retryAfter = retryAfterOf(answer.retryAfter, now);
   if (status !== 200) return { trouble: { code, ...(retryAfter !== undefined && { retryAfter }) } };
   const variable = fieldsOf(jsonOf(answer.body));
-  if (variable.id !== id || typeof variable.variableType !== "string")
+  // UUIDs are the same in capitals.
+  if (String(variable.id).toLowerCase() !== id.toLowerCase() || typeof variable.variableType !== "string")
     return { trouble: { code: "invalid_response" } };
   // A cased word in the documents, another in exports.
   return variable.variableType.toLowerCase() === "string"

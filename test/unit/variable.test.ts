@@ -20,6 +20,10 @@ describe("an answer of the contact centre", () => {
     expect(judged(answer(200, whole))).toEqual({ variable: whole });
   });
 
+  test("may write the id in capitals", () => {
+    expect(judged(answer(200, { ...VARIABLE, id: "CAD-1" })).trouble).toBeUndefined();
+  });
+
   test.each(["String", "STRING", "string"])("may call its type %s", (variableType) => {
     expect(judged(answer(200, { ...VARIABLE, variableType })).trouble).toBeUndefined();
   });
