@@ -32,7 +32,7 @@ export function adviceOf(token: StoredToken, now: number): Advice | undefined {
   }
 }
 
-function refused({ document: { failure, redirectUri } }: StoredToken): Advice {
+function refused({ document: { failure, redirectUri, serviceApp } }: StoredToken): Advice {
   const code = failure?.code ?? "refused";
   const [, problem, field = ""] = /^(missing|mistyped)_(\w+)$/.exec(code) ?? [];
   if (problem !== undefined && field !== "refreshToken")
@@ -40,6 +40,11 @@ function refused({ document: { failure, redirectUri } }: StoredToken): Advice {
       problem: `Its ${field} ${problem === "missing" ? "is missing" : "is no text"}.`,
       todo: "Give the client settings again.",
       remedy: "settings",
+    };
+  if (serviceApp !== undefined)
+    return {
+      problem: `Webex gives no tokens to its Service App (${code}).`,
+      todo: `See to its authorization in Control Hub, to its client secret and to its manager "${serviceApp.manager}"; then refresh it now.`,
     };
   const said = `Webex refuses to refresh it (${code}).`;
   // Without a redirect URI it was imported, as Service Apps are: nobody can consent to it.
@@ -86,8 +91,14 @@ function ended({ document }: StoredToken): Advice {
   };
 }
 
-function retrying({ document: { failure, refreshAt } }: StoredToken, now: number): Advice {
+function retrying({ document }: StoredToken, now: number): Advice {
+  const { failure, refreshAt, serviceApp } = document;
   const next = refreshAt !== undefined && refreshAt > now ? `in ${durationText(refreshAt - now)}` : "now";
+  if (serviceApp !== undefined && failure?.code === "app_manager_ended")
+    return {
+      problem: `Its manager "${serviceApp.manager}" has no live token (${failure.code}).`,
+      todo: `See to "${serviceApp.manager}" first: then all goes on by itself. The next try comes ${next}.`,
+    };
   return {
     problem: `Webex gave no usable answer (${failure?.code}).`,
     todo: `Nothing is to be done: the service tries again ${next}, and serves the token that it holds until that ends.`,

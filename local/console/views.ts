@@ -1,3 +1,4 @@
+import type { ServiceApp } from "../../functions/core/document.ts";
 import { findToken } from "../commands/stored.ts";
 import { detailsOf } from "../commands/view.ts";
 import type { Advice } from "./advice.ts";
@@ -27,6 +28,8 @@ export interface Details {
   redirectUri: string | null;
   scope: string | null;
   scopes: string | null;
+  /** Where new tokens come from when the refresh token is refused. `null`: from a person. */
+  serviceApp: ServiceApp | null;
   static: boolean;
   holds: { clientSecret: boolean; refreshToken: boolean; accessToken: boolean };
   /** ms: the store's clock. */
@@ -56,11 +59,11 @@ export const VIEWS: Endpoints = {
     input.check();
     const token = await findToken(name, await open());
     const now = runtime.now() + token.ahead;
-    const { clientId, redirectUri, scope, scopes, static: fixed, holds } = detailsOf(token, now);
+    const { clientId, redirectUri, scope, scopes, static: fixed, holds, serviceApp } = detailsOf(token, now);
     return {
       row: rowOf(token, now, deployment().threshold),
       advice: adviceOf(token, now) ?? null,
-      ...{ clientId, redirectUri, scope, scopes, holds, static: fixed, now },
+      ...{ clientId, redirectUri, scope, scopes, serviceApp, holds, static: fixed, now },
     };
   },
 };

@@ -5,7 +5,7 @@ import { sha256 } from "../../functions/core/hash.ts";
 import { ENDPOINTS } from "../../local/console/api.ts";
 import { consent, until } from "../e2e/deployed.ts";
 import { secretFinder } from "../support/canaries.ts";
-import { enter, type HttpAnswer, openShop, type Shop, send, workingToken } from "../support/console.ts";
+import { enter, type HttpAnswer, ORG, openShop, type Shop, send, workingToken } from "../support/console.ts";
 import { freshProject } from "../support/emulator.ts";
 import { stopAll } from "../support/processes.ts";
 
@@ -328,6 +328,41 @@ describe("acting on a token", () => {
     expect((await page.look(`token?name=${name}`)).body.advice.remedy).toBe("import");
     const fresh = shop.sandbox.authority.issue(clientId).refresh_token;
     expect((await page.order("import", { name, refreshToken: fresh, replace: true })).body.well).toBe(true);
+  });
+
+  test("a Service App with a manager can be refreshed with no refresh token of its own", async () => {
+    const manager = await added({}, shop.client({ scopes: ["spark:applications_token"] }));
+    const { clientId, clientSecret } = shop.client({ redirectUris: [] });
+    const applicationId = `application-${clientId}`;
+    shop.sandbox.authority.registerApplication({ applicationId, clientId, authorizedBy: [ORG] });
+    const name = newName();
+    const serviceApp = { applicationId, targetOrg: ORG, manager: manager.name };
+    await shop.put(name, { clientId, clientSecret, serviceApp });
+    const before = (await page.look(`token?name=${name}`)).body;
+    expect(before).toMatchObject({ serviceApp, row: { refreshes: true, manager: manager.name } });
+    expect((await page.order("refresh", { name })).body).toMatchObject({ well: true });
+  });
+
+  test("a Service App that its manager gets no tokens for names that manager, and no other remedy", async () => {
+    const serviceApp = { applicationId: "none", targetOrg: ORG, manager: "nobody-here" };
+    const lost = await added({
+      serviceApp,
+      redirectUri: undefined,
+      refreshToken: "canary-refresh-token-dead",
+    });
+    const { body } = await page.order("refresh", { name: lost.name });
+    expect(body.text).toMatch(/gives no tokens to its Service App \(app_manager_missing\).*"nobody-here"/);
+    expect((await page.look(`token?name=${lost.name}`)).body.advice.remedy).toBeUndefined();
+
+    const manager = await added({ accessExpires: Date.now() - 1000, refreshToken: undefined });
+    const waits = await added({
+      serviceApp: { ...serviceApp, manager: manager.name },
+      refreshToken: "canary-refresh-token-dead",
+    });
+    await page.order("refresh", { name: waits.name });
+    const { advice } = (await page.look(`token?name=${waits.name}`)).body;
+    expect(advice.problem).toBe(`Its manager "${manager.name}" has no live token (app_manager_ended).`);
+    expect(advice.todo).toContain(`See to "${manager.name}" first`);
   });
 
   test("a name that is not there is told, with the one that was meant", async () => {

@@ -2,14 +2,18 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { STATES } from "../../functions/core/state.ts";
 import { DAY, HOUR, MINUTE } from "../../functions/core/time.ts";
-import { byUrgency, FEW, matching, spanInView, totalsOf } from "../../local/console/page/order.ts";
+import { type Code, isLasting } from "../../functions/core/variable.ts";
+import { byUrgency, endsSoon, FEW, matching, spanInView, totalsOf } from "../../local/console/page/order.ts";
 import {
   lifeText,
+  publishedText,
+  publishRemedy,
   resultText,
   runwayText,
   stateText,
   sweepsText,
   visible,
+  worstParts,
 } from "../../local/console/page/words.ts";
 import type { Row } from "../../local/console/row.ts";
 import { addressOf, snippetsFor } from "../../local/snippets.ts";
@@ -96,6 +100,54 @@ test("words tell what numbers mean", () => {
     /^static until .*14/,
   );
   expect(visible("a\u202eb\u0007c\u2028")).toBe("a\ufffdb\ufffdc\ufffd");
+});
+
+test("a token that is refreshed and reaches no global variable is told, and found", () => {
+  const wish = { variables: ["v"], region: "us1" } as const;
+  expect(publishedText({ ...wish, nextAt: NOW }, NOW)).toBe("by the next sweep");
+  expect(publishedText({ ...wish, publishedAt: NOW - MINUTE }, NOW)).toBe("1m ago");
+  const failure = { code: "forbidden", count: 2, since: NOW - HOUR, at: NOW - MINUTE };
+  const failed = { ...wish, failure, publishedAt: NOW - DAY, nextAt: NOW + HOUR };
+  expect(publishedText(failed, NOW)).toBe("failed (forbidden) 2 times, 1m ago; the next try in 1h");
+  expect(worstParts(row({ publish: failed }), NOW)).toEqual(["not published (forbidden)", "2 times, 1m ago"]);
+  expect(worstParts(row({ publish: failed, failure: { ...failure, permanent: true } }), NOW)[0]).toBe(
+    "failed (forbidden)",
+  );
+  expect(names(matching([row({ publish: failed }), row({ name: "other" })], "forbidden"))).toEqual(["sales"]);
+});
+
+test("whatever keeps a token from its global variable for good has a remedy, and a blip has none", () => {
+  const wish = { variables: ["v"], region: "us1", via: "admin" } as const;
+  const remedy = (code: string) =>
+    publishRemedy({ ...wish, failure: { code, count: 1, since: NOW, at: NOW } });
+  const told: Record<Code, boolean> = {
+    too_long: true,
+    not_a_string: true,
+    unauthorized: true,
+    forbidden: true,
+    not_found: true,
+    bad_request: true,
+    via_missing: true,
+    no_organization: true,
+    via_ended: true,
+    precondition_failed: false,
+    rate_limited: false,
+    unavailable: false,
+    invalid_response: false,
+  };
+  const codes = Object.keys(told) as Code[];
+  expect(Object.fromEntries(codes.map((code) => [code, remedy(code) !== undefined]))).toEqual(told);
+  expect(codes.filter((code) => isLasting(code) && !told[code])).toEqual([]);
+  expect(remedy("via_missing")).toContain('"admin"');
+  expect(publishRemedy(wish)).toBeUndefined();
+});
+
+test("a refresh token that ends soon is no matter where a manager brings new ones", () => {
+  const soon = { refreshExpires: NOW + DAY };
+  expect(endsSoon(row(soon), NOW)).toBe(true);
+  expect(endsSoon(row({ ...soon, manager: "admin" }), NOW)).toBe(false);
+  const { refreshExpires: _, ...without } = row({ manager: "admin" });
+  expect(runwayText(without, NOW)).toBe("none needed");
 });
 
 test("sweeps that stay away are told", () => {

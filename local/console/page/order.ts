@@ -19,7 +19,13 @@ const ENDING = 4;
 
 /** ms: when a person is needed if nothing goes wrong before; `undefined`: never, or nobody knows. */
 export const lastsUntil = (row: Row): number | undefined =>
-  row.refreshes ? row.refreshExpires : row.state === "static" ? row.accessExpires : undefined;
+  row.manager !== undefined
+    ? undefined
+    : row.refreshes
+      ? row.refreshExpires
+      : row.state === "static"
+        ? row.accessExpires
+        : undefined;
 
 /** It works, and only a person can keep it working beyond the next two weeks. */
 export function endsSoon(row: Row, now: number): boolean {
@@ -47,7 +53,9 @@ export function matching(rows: readonly Row[], search: string): Row[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [...rows];
   return rows.filter((row) => {
-    const text = [row.name, row.state, row.orgId, row.cluster, row.failure?.code].join("\n").toLowerCase();
+    const { name, state, orgId, cluster, failure, publish } = row;
+    const codes = [failure?.code, publish?.failure?.code];
+    const text = [name, state, orgId, cluster, ...codes].join("\n").toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }

@@ -5,7 +5,7 @@ import { endsSoon, FEW, type Span, spanInView } from "./order.ts";
 import { Name } from "./parts.tsx";
 import { tokenAddress } from "./route.tsx";
 import { State } from "./state.tsx";
-import { lifeText, refreshText, resultParts, runwayText, visible } from "./words.ts";
+import { lifeText, refreshText, runwayText, visible, worstParts } from "./words.ts";
 
 const NARROW = "(max-width: 56rem)";
 /** px; the style sheet says the same. */
@@ -52,7 +52,7 @@ function Spacer({ height }: { height: number }) {
 
 function TokenRow({ row, now, index }: { row: Row; now: number; index: number }) {
   const { name, orgId, cluster } = row;
-  const [what, when] = resultParts(row, now).map(visible);
+  const [what, when] = worstParts(row, now).map(visible);
   return (
     <tr aria-rowindex={index}>
       <th scope="row" class="name">

@@ -9,7 +9,16 @@ import { Name, Title } from "./parts.tsx";
 import { OVERVIEW } from "./route.tsx";
 import { State } from "./state.tsx";
 import { UseIt } from "./use-it.tsx";
-import { instantText, lifeText, refreshText, resultText, runwayText, visible } from "./words.ts";
+import {
+  instantText,
+  lifeText,
+  publishedText,
+  publishRemedy,
+  refreshText,
+  resultText,
+  runwayText,
+  visible,
+} from "./words.ts";
 
 /** All about one token, and what can be done with it. */
 export function Token({ name }: { name: string }) {
@@ -68,6 +77,8 @@ function Health({ row, details }: { row: Row; details: Details | undefined }) {
     ["Refresh token", runwayText(row, now)],
     ["Last result", resultText(row, now)],
   ];
+  if (row.publish !== undefined) facts.push(["Published", publishedText(row.publish, now)]);
+  const unpublished = row.publish && publishRemedy(row.publish);
   return (
     <section class="card health" aria-label="How it is">
       <p class="state-line">
@@ -86,6 +97,13 @@ function Health({ row, details }: { row: Row; details: Details | undefined }) {
         <div class="advice" role="note">
           <p>
             <b>{visible(details.advice.problem)}</b> {visible(details.advice.todo)}
+          </p>
+        </div>
+      )}
+      {unpublished !== undefined && (
+        <div class="advice" role="note">
+          <p>
+            <b>It can't be put into its global variable.</b> {visible(unpublished)}
           </p>
         </div>
       )}
@@ -113,7 +131,8 @@ function Rest({ details, row }: { details: Details; row: Row }) {
 
 function Facts({ details, row }: { details: Details; row: Row }) {
   const now = useNow();
-  const { clientId, redirectUri, scope, scopes, holds } = details;
+  const { clientId, redirectUri, scope, scopes, holds, serviceApp } = details;
+  const { publish } = row;
   const held = Object.entries({
     "client secret": holds.clientSecret,
     "refresh token": holds.refreshToken,
@@ -127,6 +146,11 @@ function Facts({ details, row }: { details: Details; row: Row }) {
     ["Redirect URI", redirectUri],
     ["Scopes asked for", scopes],
     ["Scopes granted", scope],
+    ["Service App", serviceApp?.applicationId],
+    ["Acts in", serviceApp?.targetOrg],
+    ["Its manager", serviceApp?.manager],
+    ["Published in", publish && `${publish.variables.join(", ")} (${publish.region})`],
+    ["Written by", publish?.via],
     ["Stored, never shown", held.join(", ") || "nothing"],
     ["Passphrase", row.ownPassphrase ? "its own" : "the shared one"],
     ["Access token ends", instant(row.accessExpires)],

@@ -1,3 +1,4 @@
+import type { Publish } from "../../../functions/core/document.ts";
 import type { State } from "../../../functions/core/state.ts";
 import { DAY, SECOND, UNCHANGED_CODE } from "../../../functions/core/time.ts";
 import { durationText, fromNow } from "../../commands/durations.ts";
@@ -63,9 +64,9 @@ export function refreshText({ refreshes, refreshAt = 0 }: Row, now: number): str
 }
 
 /** The days that the refresh token has left. */
-export function runwayText({ refreshes, refreshExpires }: Row, now: number): string {
+export function runwayText({ refreshes, refreshExpires, manager }: Row, now: number): string {
   if (!refreshes) return "none";
-  if (refreshExpires === undefined) return "unknown";
+  if (refreshExpires === undefined) return manager === undefined ? "unknown" : "none needed";
   const left = refreshExpires - now;
   if (left <= 0) return "ended";
   if (left < 2 * DAY) return durationText(left);
@@ -76,15 +77,60 @@ export function runwayText({ refreshes, refreshExpires }: Row, now: number): str
 export function resultParts({ failure, lastRefresh }: Row, now: number): [what: string, when: string] {
   if (failure === undefined)
     return lastRefresh === undefined ? ["nothing yet", ""] : ["refreshed", fromNow(lastRefresh, now)];
-  const { code, count, at } = failure;
-  const what = code === UNCHANGED_CODE ? "the same token again" : `failed (${code})`;
-  return [what, `${count > 1 ? `${count} times, ` : ""}${fromNow(at, now)}`];
+  const what = failure.code === UNCHANGED_CODE ? "the same token again" : `failed (${failure.code})`;
+  return [what, triesText(failure, now)];
 }
+
+const triesText = ({ count, at }: { count: number; at: number }, now: number) =>
+  `${count > 1 ? `${count} times, ` : ""}${fromNow(at, now)}`;
 
 export const resultText = (row: Row, now: number): string => {
   const [what, when] = resultParts(row, now);
   return when === "" ? what : `${what} ${when}`;
 };
+
+/** The same, where a refresh that works may hide that the token reaches no global variable. */
+export function worstParts(row: Row, now: number): [what: string, when: string] {
+  const { failure, publish } = row;
+  if (failure !== undefined || publish?.failure === undefined) return resultParts(row, now);
+  return [`not published (${publish.failure.code})`, triesText(publish.failure, now)];
+}
+
+/** What came of the last try to put the token into its global variables. */
+export function publishedText({ failure, publishedAt, nextAt }: Publish, now: number): string {
+  if (failure !== undefined) {
+    const next = nextAt === undefined || nextAt <= now ? "now" : fromNow(nextAt, now);
+    return `failed (${failure.code}) ${triesText(failure, now)}; the next try ${next}`;
+  }
+  return publishedAt === undefined ? "by the next sweep" : fromNow(publishedAt, now);
+}
+
+const RIGHTS =
+  "Look at the scope and the role of the token that writes, at the variable's id and at the region.";
+
+/** Why a global variable can't be written, and what to do about it; `undefined`: waiting mends it. */
+export function publishRemedy({ failure, via }: Publish): string | undefined {
+  switch (failure?.code) {
+    case "unauthorized":
+    case "forbidden":
+    case "not_found":
+      return RIGHTS;
+    case "bad_request":
+      return "The contact centre does not take its own variable back: look at it in Control Hub.";
+    case "too_long":
+      return "The token is longer than a global variable holds: let the flow ask lookup instead.";
+    case "not_a_string":
+      return "The global variable must be of the type String: name another one.";
+    case "via_missing":
+      return `There is no token "${via}" to write with: add it, or name another one.`;
+    case "via_ended":
+      return via && `The token "${via}" that writes has ended: mend that one first.`;
+    case "no_organization":
+      return "Nobody knows whose token it is: refresh it now, or authorize it again.";
+    default:
+      return undefined;
+  }
+}
 
 /** The bar in words. */
 export function barText(row: Row, now: number): string {
