@@ -1,7 +1,7 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { sha256 } from "../../functions/core/hash.ts";
-import { DAY, HOUR } from "../../functions/core/time.ts";
+import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { hasBrowser, startBrowser } from "../support/browser.ts";
 import { openShop, type Shop, workingToken } from "../support/console.ts";
 import { stopAll } from "../support/processes.ts";
@@ -168,6 +168,70 @@ describe.skipIf(!hasBrowser())("the overview", () => {
     await status('Token "sales" is removed.');
     expect(await shop.store.read("sales")).toBeUndefined();
     expect(complaints.filter((line) => !line.includes("422"))).toEqual([]);
+    await close();
+  });
+
+  test("a page that nobody sees asks for nothing, and for what is new once it is seen again", async () => {
+    const shop = await newShop();
+    await shop.put("sales", workingToken(shop, shop.client()));
+    const opened = await openPage(browser, shop);
+    const { page, complaints, close } = opened;
+    const asked: string[] = [];
+    let answered = 0;
+    page.on("request", (request) => void asked.push(new URL(request.url()).pathname));
+    page.on("requestfinished", () => answered++);
+    // Headless Chromium shows every page that it has, and time is not slept for.
+    await page.clock.install();
+    await page.reload();
+    await page.getByRole("rowheader", { name: "sales" }).waitFor();
+    const polls = () => asked.filter((path) => path === "/api/tokens").length;
+    const seen = polls();
+    await page.clock.runFor(5 * SECOND);
+    await expect.poll(polls).toBeGreaterThan(seen);
+
+    const show = (state: "visible" | "hidden") =>
+      page.evaluate(`
+        Object.defineProperty(document, "hidden", { configurable: true, value: ${state === "hidden"} });
+        document.dispatchEvent(new Event("visibilitychange"));`);
+    await show("hidden");
+    // What was asked before is answered.
+    await expect.poll(() => answered).toBeGreaterThanOrEqual(asked.length);
+    asked.length = 0;
+    await shop.put("support", workingToken(shop, shop.client()));
+    await page.clock.runFor(10 * MINUTE);
+    await page.evaluate("fetch('/').catch(() => {})");
+    expect(asked).toEqual(["/"]);
+    expect(await names(opened)).toEqual(["sales"]);
+
+    await show("visible");
+    await page.getByRole("rowheader", { name: "support" }).waitFor();
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  test("says in which global variables a token is, and what to do where it does not get there", async () => {
+    const shop = await newShop();
+    const variables = ["11111111-cad0-4000-8000-000000000001"];
+    const publish = { variables, region: "eu1", via: "admin", publishedAt: Date.now() - 3 * HOUR };
+    const { count, code, since, at } = failing("forbidden", false);
+    await shop.put("a-there", { ...workingToken(shop, shop.client()), publish });
+    await shop.put("b-not-there", {
+      ...workingToken(shop, shop.client()),
+      publish: { ...publish, failure: { count, code, since, at }, nextAt: Date.now() + HOUR },
+    });
+    const { page, close } = await openPage(browser, shop);
+    expect(await page.getByRole("row", { name: "b-not-there" }).innerText()).toMatch(
+      /working[\s\S]*not published \(forbidden\)\s+3 times, 5m ago/,
+    );
+    await page.getByRole("link", { name: "a-there" }).click();
+    await page.getByText(`${variables[0]} (eu1)`).waitFor();
+    expect(await page.locator(".health").innerText()).toMatch(/Published\s+3h ago/);
+    expect(await page.getByRole("note").count()).toBe(0);
+    await page.getByRole("link", { name: "All tokens" }).click();
+    await page.getByRole("link", { name: "b-not-there" }).click();
+    await page.getByRole("note").getByText("It can't be put into its global variable.").waitFor();
+    expect(await page.locator(".health").innerText()).toMatch(/failed \(forbidden\) 3 times/);
+    await expectAccessible(page);
     await close();
   });
 
