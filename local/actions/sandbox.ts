@@ -56,6 +56,12 @@ export const revokeInSandbox = (
 export const registerInSandbox = (control: string, client: object): Promise<Answer> =>
   order(control, "POST", "clients", client);
 
+/** A refresh token of a client of the sandbox, as Webex shows one on the page of a Service App. */
+export async function grantInSandbox(control: string, clientId: string): Promise<string> {
+  const { refresh_token: refreshToken } = await order(control, "POST", "grants", { clientId });
+  return String(refreshToken);
+}
+
 /** One request of the sandbox's control interface. */
 async function order(control: string, method: string, path: string, body?: object): Promise<Answer> {
   const url = new URL(`/sandbox${path && `/${path}`}`, control);

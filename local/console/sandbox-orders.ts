@@ -1,5 +1,6 @@
 import {
   breakSandbox,
+  grantInSandbox,
   mendSandbox,
   registerInSandbox,
   revokeInSandbox,
@@ -11,7 +12,7 @@ import { FAULTS } from "../sandbox/faults.ts";
 import { SCOPES } from "../scopes.ts";
 import type { Endpoints, Parts } from "./api.ts";
 import { inputOf } from "./input.ts";
-import { type Told, tokenIn } from "./token-orders.ts";
+import { forSecrets, importTokens, mustBeNew, type Told, tokenIn } from "./token-orders.ts";
 
 /** How the sandbox is, and how it can be broken. */
 export interface SandboxView extends Pick<SandboxStatus, "faults"> {
@@ -20,6 +21,7 @@ export interface SandboxView extends Pick<SandboxStatus, "faults"> {
 
 /** As the contact centre's, but that the access token's life can be watched. Seconds. */
 const LIFETIMES = { accessLifetime: 30 * 60, refreshLifetime: 60 * 24 * 60 * 60 };
+const ALL_SCOPES = SCOPES.map(({ scope }) => scope);
 /** An organization that does not exist. */
 const ORG_ID = "00000000-feed-4bad-8bad-0123456789ab";
 
@@ -64,21 +66,31 @@ export const SANDBOX: Endpoints = {
     if (redirectUri === undefined) input.wrong("redirectUri", "Give the redirect URI.");
     // Whatever else is chosen later can be asked for, too.
     const wanted = input.scopes()?.split(" ") ?? [];
-    const scopes = [...new Set([...SCOPES.map(({ scope }) => scope), ...wanted])];
+    const scopes = [...new Set([...ALL_SCOPES, ...wanted])];
     input.check();
-    const client = {
-      clientId,
-      clientSecret,
-      redirectUris: [redirectUri],
-      scopes,
-      orgId: ORG_ID,
-      ...LIFETIMES,
-    };
-    await registerInSandbox(control, client);
+    const its = { redirectUris: [redirectUri], scopes, orgId: ORG_ID, ...LIFETIMES };
+    await registerInSandbox(control, { clientId, clientSecret, ...its });
     return {
       well: true,
       text: "The sandbox has a made-up integration, and its settings are filled in below.",
     };
+  },
+
+  // Its refresh token goes from the sandbox to the store: the page never sees it.
+  "POST sandbox/service-app": async (parts, { body }): Promise<Told> => {
+    const control = controlOf(parts);
+    const input = inputOf(body);
+    const name = input.name();
+    const clientId = input.needed("clientId", "Give a client id.");
+    const clientSecret = input.secret("clientSecret", "Give a client secret.");
+    const store = await forSecrets(parts);
+    await mustBeNew(name, store, input);
+    input.check();
+    const its = { redirectUris: [], scopes: ALL_SCOPES, orgId: ORG_ID, ...LIFETIMES };
+    await registerInSandbox(control, { clientId, clientSecret, ...its });
+    const refreshToken = await grantInSandbox(control, clientId);
+    const tokens = { clientId, clientSecret, refreshToken, accessToken: undefined };
+    return importTokens(name, tokens, undefined, store, parts);
   },
 };
 

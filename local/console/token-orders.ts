@@ -1,5 +1,5 @@
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
-import { putTokens } from "../actions/import.ts";
+import { type ImportedTokens, putTokens } from "../actions/import.ts";
 import { asSeen, giveOwn, hasOwn, OWN_WITHIN, takeOwn } from "../actions/own-passphrase.ts";
 import { type ClientSettings, changeSettings } from "../actions/settings.ts";
 import { outcomeText, refreshNow } from "../commands/refresh.ts";
@@ -51,16 +51,8 @@ export const TOKENS: Endpoints = {
     if (clientId === undefined) input.wrong("clientId", "Paste the client id.");
     input.check();
     parts.deployment().webexUrl();
-    const tokens = {
-      clientId: clientId ?? "",
-      clientSecret,
-      refreshToken,
-      accessToken,
-      accessExpires: undefined,
-    };
-    await putTokens(name, tokens, existing, store, parts.runtime);
-    const { text, well } = await refreshed(name, store, parts);
-    return { well, text: well ? `Imported: ${text}` : `It is stored, but not refreshed yet: ${text}` };
+    const tokens = { clientId: clientId ?? "", clientSecret, refreshToken, accessToken };
+    return importTokens(name, tokens, existing, store, parts);
   },
 
   "POST settings": async (parts, { body }): Promise<Told> => {
@@ -127,6 +119,19 @@ export const TOKENS: Endpoints = {
   },
 };
 
+/** Puts tokens that were made elsewhere into a token, new or `existing`, and refreshes them. */
+export async function importTokens(
+  name: string,
+  tokens: Omit<ImportedTokens, "accessExpires">,
+  existing: StoredToken | undefined,
+  store: TokenStore,
+  parts: Parts,
+): Promise<Told> {
+  await putTokens(name, { ...tokens, accessExpires: undefined }, existing, store, parts.runtime);
+  const { text, well } = await refreshed(name, store, parts);
+  return { well, text: well ? `Imported: ${text}` : `It is stored, but not refreshed yet: ${text}` };
+}
+
 /** Whether secrets are sealed must be known before any is written. */
 export function forSecrets({ deployment, open }: Parts): Promise<TokenStore> {
   deployment().requireSealing();
@@ -153,7 +158,7 @@ async function refreshed(name: string, store: TokenStore, parts: Parts): Promise
   return { well, text: `${text.charAt(0).toUpperCase()}${text.slice(1)}.` };
 }
 
-async function mustBeNew(name: string, store: TokenStore, input: Input): Promise<void> {
+export async function mustBeNew(name: string, store: TokenStore, input: Input): Promise<void> {
   if (name !== "" && (await store.read(name).catch(() => undefined)) !== undefined)
     input.wrong("name", "There is a token of this name already: choose another, or open that one.");
 }

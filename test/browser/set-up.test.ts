@@ -137,4 +137,23 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     expect(await page.locator("input[type=password]").count()).toBe(0);
     await close();
   });
+
+  test("lets the sandbox make a Service App to practise with, whose refresh token no page sees", async () => {
+    const shop = await newShop();
+    const { page, complaints, close } = await openPage(browser, shop);
+    await page.getByRole("link", { name: "Set up the first token" }).click();
+    await page.getByLabel("Service App").check();
+    await page.getByRole("button", { name: "Make a practice Service App" }).click();
+    await page.getByText("Its settings are filled in below.").waitFor();
+    await page.getByLabel("Name of the token").fill("robot");
+    await expectAccessible(page);
+    await page.getByRole("button", { name: "Save and refresh" }).click();
+    await page.getByText(/Imported: Token "robot" is refreshed/).waitFor();
+    await page.getByRole("button", { name: "Copy Command" }).click();
+    await expect.poll(() => clipboard(page)).toMatch(/^curl /);
+    const { stdout } = await promisify(execFile)("sh", ["-c", await clipboard(page)]);
+    expect(shop.sandbox.authority.holder(JSON.parse(stdout).token)?.live).toBe(true);
+    expect(complaints).toEqual([]);
+    await close();
+  });
 });

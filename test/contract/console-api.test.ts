@@ -87,6 +87,10 @@ describe("no answer holds a secret", () => {
       { clientId: "C", ...settings, ...secrets },
       { clientId: "C", clientSecret: "canary two words" },
     ],
+    "POST sandbox/service-app": () => [
+      { name: newName(), clientId: "A", ...secrets },
+      { name: "a/b", clientId: "A", ...secrets },
+    ],
   };
 
   test("all kinds of requests are tried", () => {

@@ -221,11 +221,20 @@ function Integration({ added, onAdded }: { added: string | undefined; onAdded(na
   );
 }
 
+const PRACTICE =
+  "Its settings are filled in below. Its refresh token goes from the sandbox to the store by itself.";
+
 function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(name: string): void }) {
-  const sent = useOrder("import");
+  const { about } = useLive();
+  const [practice, setPractice] = useState(false);
+  const sent = useOrder(practice ? "sandbox/service-app" : "import");
   const [form, setForm] = useState({ name: "", clientId: "", clientSecret: "", refreshToken: "" });
   const put = (field: keyof typeof form) => (value: string) =>
     setForm((before) => ({ ...before, [field]: value }));
+  const practise = () => {
+    setPractice(true);
+    setForm({ ...form, clientId: `practice-${randomText(6)}`, clientSecret: randomText(32) });
+  };
   const send = async () => {
     const told: Told | undefined = await sent.send(form);
     if (told === undefined) return;
@@ -235,12 +244,22 @@ function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(nam
   return (
     <>
       <Step title="Create it at Webex" ready done={added !== undefined}>
-        <p>
-          Log in at <WebexLink kind="service-app" />, choose Create a Service App, tick the scopes, and
-          request admin authorization. An administrator approves it in Control Hub under Apps. Then choose the
-          organization on the page of the Service App, paste its client secret there, and generate tokens:
-          Webex shows a refresh token.
-        </p>
+        {about?.sandbox ? (
+          <>
+            <p>The sandbox stands in for Webex here: let it make a Service App to practise with.</p>
+            <button type="button" onClick={practise} disabled={added !== undefined}>
+              Make a practice Service App
+            </button>
+            <Result of={practice ? { well: true, text: PRACTICE } : undefined} />
+          </>
+        ) : (
+          <p>
+            Log in at <WebexLink kind="service-app" />, choose Create a Service App, tick the scopes, and
+            request admin authorization. An administrator approves it in Control Hub under Apps. Then choose
+            the organization on the page of the Service App, paste its client secret there, and generate
+            tokens: Webex shows a refresh token.
+          </p>
+        )}
       </Step>
       <Step title="Give its settings and tokens" ready done={added !== undefined}>
         {added === undefined ? (
@@ -266,14 +285,16 @@ function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(nam
               onValue={put("clientSecret")}
               error={sent.errors.clientSecret}
             />
-            <Field
-              label="Refresh token"
-              hint="It is stored, and never shown again."
-              secret
-              value={form.refreshToken}
-              onValue={put("refreshToken")}
-              error={sent.errors.refreshToken}
-            />
+            {!practice && (
+              <Field
+                label="Refresh token"
+                hint="It is stored, and never shown again."
+                secret
+                value={form.refreshToken}
+                onValue={put("refreshToken")}
+                error={sent.errors.refreshToken}
+              />
+            )}
           </OrderForm>
         ) : (
           <Result of={sent.told} />
