@@ -138,6 +138,25 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await close();
   });
 
+  test("says where the tokens of a Service App are not taken, and leads to where that is mended", async () => {
+    const shop = await newShop();
+    const { clientId } = shop.client({ redirectUris: [] });
+    const { page, close } = await openPage(browser, shop);
+    await page.getByRole("link", { name: "Set up the first token" }).click();
+    await page.getByLabel("Service App").check();
+    await page.getByLabel("Name of the token").fill("robot");
+    await page.getByLabel("Client id").fill(clientId);
+    await page.getByLabel("Client secret").fill("canary-client-secret-wrong");
+    await page.getByLabel("Refresh token").fill(shop.sandbox.authority.issue(clientId).refresh_token);
+    await page.getByRole("button", { name: "Save and refresh" }).click();
+    await page.getByText(/It is stored, but not refreshed yet: Webex refuses to refresh it/).waitFor();
+    expect(await page.getByRole("button", { name: "Copy Command" }).count()).toBe(0);
+    await page.getByRole("link", { name: "Open it, and mend it there" }).click();
+    await page.getByRole("note").getByText("give that, too").waitFor();
+    await page.getByRole("button", { name: "Save and refresh" }).waitFor();
+    await close();
+  });
+
   test("lets the sandbox make a Service App to practise with, whose refresh token no page sees", async () => {
     const shop = await newShop();
     const { page, complaints, close } = await openPage(browser, shop);

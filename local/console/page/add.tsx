@@ -27,9 +27,9 @@ export function Add() {
         ) : (
           <ServiceApp
             added={name}
-            onAdded={(added) => {
+            onAdded={(added, well) => {
               setName(added);
-              setAuthorized(true);
+              setAuthorized(well);
             }}
           />
         )}
@@ -224,7 +224,13 @@ function Integration({ added, onAdded }: { added: string | undefined; onAdded(na
 const PRACTICE =
   "Its settings are filled in below. Its refresh token goes from the sandbox to the store by itself.";
 
-function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(name: string): void }) {
+interface ServiceAppProps {
+  added: string | undefined;
+  /** `well`: it was refreshed, too. */
+  onAdded(name: string, well: boolean): void;
+}
+
+function ServiceApp({ added, onAdded }: ServiceAppProps) {
   const { about } = useLive();
   const [practice, setPractice] = useState(false);
   const sent = useOrder(practice ? "sandbox/service-app" : "import");
@@ -238,7 +244,7 @@ function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(nam
   const send = async () => {
     const told: Told | undefined = await sent.send(form);
     if (told === undefined) return;
-    onAdded(form.name.trim());
+    onAdded(form.name.trim(), told.well);
     setForm({ ...form, clientSecret: "", refreshToken: "" });
   };
   return (
@@ -261,7 +267,7 @@ function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(nam
           </p>
         )}
       </Step>
-      <Step title="Give its settings and tokens" ready done={added !== undefined}>
+      <Step title="Give its settings and tokens" ready done={added !== undefined && sent.told?.well === true}>
         {added === undefined ? (
           <OrderForm order={sent} action="Save and refresh" onSend={send}>
             <Field
@@ -297,7 +303,16 @@ function ServiceApp({ added, onAdded }: { added: string | undefined; onAdded(nam
             )}
           </OrderForm>
         ) : (
-          <Result of={sent.told} />
+          <>
+            <Result of={sent.told} />
+            {sent.told?.well === false && (
+              <p>
+                <a class="button" href={tokenAddress(added)}>
+                  Open it, and mend it there
+                </a>
+              </p>
+            )}
+          </>
         )}
       </Step>
     </>
