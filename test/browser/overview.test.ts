@@ -88,10 +88,17 @@ describe.skipIf(!hasBrowser())("the overview", () => {
     await expect.poll(() => names(opened)).toEqual(["h-late"]);
     await page.getByRole("button", { name: "1 needs a person" }).click();
 
+    // What is wrong is never cut off.
+    const cut = (selector: string) =>
+      page.evaluate(
+        `[...document.querySelectorAll("${selector}")].filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.textContent)`,
+      );
+    expect(await cut(".state, td[data-head]:not(.org)")).toEqual([]);
     await page.emulateMedia({ colorScheme: "dark" });
     await expectAccessible(page);
     await page.setViewportSize({ width: 360, height: 700 });
     await expectNoSideways(page);
+    expect(await cut(".state")).toEqual([]);
     await expectAccessible(page);
     expect(complaints).toEqual([]);
     await close();
