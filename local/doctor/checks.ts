@@ -3,7 +3,7 @@ import type { Check } from "./check.ts";
 import { functions, privacy } from "./functions.ts";
 import { censusJob, lastSweep, sweepJob } from "./schedule.ts";
 import { passphrase, sealing } from "./secrets.ts";
-import { mistyped, tokens } from "./tokens.ts";
+import { mistyped, published, tokens } from "./tokens.ts";
 
 /** All that is examined, in the order in which it is told. What a check needs stands before it. */
 export const CHECKS: readonly Check[] = [
@@ -20,4 +20,5 @@ export const CHECKS: readonly Check[] = [
   sealing,
   tokens,
   mistyped,
+  published,
 ];

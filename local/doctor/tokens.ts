@@ -44,6 +44,20 @@ export const mistyped: Check = {
   },
 };
 
+export const published: Check = {
+  id: "published",
+  title: "global variables",
+  needs: ["database"],
+  limit: 180_000,
+  async run(patient) {
+    const { unpublished } = await patient.tokens();
+    const [first] = unpublished;
+    if (first === undefined) return well("every token is in those that it is to be in");
+    const each = unpublished.map(({ name, code }) => `${name} (${code})`);
+    return warning(`not published: ${some(each)}`, showing(first.name));
+  },
+};
+
 function some(all: readonly string[]): string {
   const more = all.length - NAMED;
   return `${all.slice(0, NAMED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;

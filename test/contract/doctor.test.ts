@@ -232,6 +232,7 @@ test("a deployment that is well is told so, check by check", async () => {
     "sealing",
     "tokens",
     "mistyped",
+    "published",
   ]);
   expect(new Set(found.map(({ title }) => title)).size).toBe(CHECKS.length);
 });
@@ -263,7 +264,7 @@ test("a database that does not answer is broken, and what needs it is left alone
     verdict: "broken",
     says: expect.stringContaining("did not answer"),
   });
-  for (const id of ["last-sweep", "sealing", "tokens", "mistyped"])
+  for (const id of ["last-sweep", "sealing", "tokens", "mistyped", "published"])
     expect(found[id]?.verdict).toBe("skipped");
   expect(found.functions?.verdict).toBe("well");
 });
@@ -559,6 +560,17 @@ describe("tokens", () => {
     expect(await told("mistyped")).toMatchObject({
       verdict: "warning",
       says: expect.stringMatching(/support \(lifetime, failure\)$/),
+      remedy: "npm run tokens -- show support",
+    });
+  });
+
+  test("that can't be published are named with the reason", async () => {
+    const failure = { count: 2, code: "forbidden", since: 1, at: 2 };
+    await token("support", { publish: { variables: ["v"], region: "us1", failure } });
+    await token("sales", { publish: { variables: ["v"], region: "us1", publishedAt: 1 } });
+    expect(await told("published")).toMatchObject({
+      verdict: "warning",
+      says: "not published: support (forbidden)",
       remedy: "npm run tokens -- show support",
     });
   });
