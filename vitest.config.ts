@@ -1,5 +1,6 @@
 import path from "node:path";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/support/longest-first.ts";
 
 // For the workers and, through test/support/environment.ts, for all that they start.
 process.env.NODE_COMPILE_CACHE ??= path.join(import.meta.dirname, "node_modules/.cache/node-compile");
@@ -18,8 +19,9 @@ export default defineConfig({
     pool: "forks",
     // Files leave nothing behind in their process, so that the next one need not load everything again.
     isolate: false,
-    // End-to-end tests mostly wait for processes of their own: one more than there are processors keeps those busy.
-    maxWorkers: 3,
+    // End-to-end tests mostly wait for processes of their own: twice as many as there are processors keep those busy.
+    maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     // A busy machine draws a page late.
     expect: { poll: { timeout: 8_000 } },
     testTimeout: 20_000,

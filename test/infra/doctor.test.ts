@@ -96,7 +96,7 @@ test("operators may do all that the commands ask of Scheduler, Secret Manager an
   // By a role of Google's, on each secret: the test above.
   permissions.push("secretmanager.versions.access");
   const called = ["scheduler-jobs.ts", "managed-secret.ts"].flatMap((file) => {
-    const source = readFileSync(path.resolve(import.meta.dirname, "../../local", file), "utf8");
+    const source = readFileSync(path.resolve(import.meta.dirname, "../../local/google", file), "utf8");
     return [...source.matchAll(/\.(\w+(?:Jobs?|SecretVersions?))\(/g)].map(([, call = ""]) => call);
   });
   expect(new Set(called)).toEqual(new Set(Object.keys(WANTED)));
