@@ -1,33 +1,15 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { hasBrowser, startBrowser } from "../support/browser.ts";
-import { openShop, type Shop, workingToken } from "../support/console.ts";
-import { stopAll } from "../support/processes.ts";
-import { expectAccessible, expectNoSideways, failing, names, openPage } from "./pages.ts";
+import { describe, expect, test } from "vitest";
+import { hasBrowser } from "../support/browser.ts";
+import { openShop, workingToken } from "../support/console.ts";
+import { expectAccessible, expectNoSideways, failing, names } from "./pages.ts";
+import { inBrowser } from "./shops.ts";
 
 /** What tries to do harm to the page, or through it, in a real browser. */
 
-// A page that is drawn late on a busy machine is no failure.
-vi.setConfig({ testTimeout: 60_000 });
-
 describe.skipIf(!hasBrowser())("the page", () => {
-  let browser: Browser;
-  const shops: Shop[] = [];
-  beforeAll(async () => {
-    browser = await startBrowser();
-  });
-  afterAll(async () => {
-    await browser.close();
-    for (const shop of shops) await shop.close();
-    await stopAll();
-  });
-  const newShop = async (service = false) => {
-    const shop = await openShop({ service });
-    shops.push(shop);
-    return shop;
-  };
+  const { browser, newShop, open } = inBrowser();
 
   test("names and texts that are made to do harm are shown as the text that they are", async () => {
     const shop = await newShop();
@@ -49,7 +31,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
         accessToken: "canary_<s>cluster</s>_no",
         failure: failing("<img src=y onerror=alert(5)>", true),
       });
-    const opened = await openPage(browser, shop);
+    const opened = await open(shop);
     const { page, complaints, close } = opened;
     const shown = (name: string) => name.replace("\u202E", "\uFFFD");
     await expect.poll(async () => (await names(opened)).sort()).toEqual(evil.map(shown).sort());
@@ -73,7 +55,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
   test("no other page reaches the console with the cookie, and no script reads it", async () => {
     const shop = await newShop();
     await shop.put("sales", workingToken(shop, shop.client()));
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     expect(await page.evaluate("document.cookie")).toBe("");
     const cookies = await page.context().cookies();
     expect(cookies).toEqual([expect.objectContaining({ httpOnly: true, sameSite: "Strict" })]);
@@ -117,7 +99,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
     expect(await shop.store.read("sales")).toBeDefined();
     server.close();
 
-    const other = await browser.newContext();
+    const other = await browser().newContext();
     const stranger = await other.newPage();
     expect((await stranger.goto(shop.page.url))?.status()).toBe(403);
     expect(await stranger.locator("body").innerText()).toContain("npm run console");
@@ -128,7 +110,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
   test("says so when the console has ended", async () => {
     const shop = await openShop();
     await shop.put("sales", workingToken(shop, shop.client()));
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     await page.getByRole("table").waitFor();
     await shop.close();
     await page.getByRole("alert").filter({ hasText: "The console does not answer" }).waitFor();

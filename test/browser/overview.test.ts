@@ -1,41 +1,15 @@
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { sha256 } from "../../functions/core/hash.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
-import { hasBrowser, startBrowser } from "../support/browser.ts";
-import { openShop, type Shop, workingToken } from "../support/console.ts";
-import { stopAll } from "../support/processes.ts";
-import {
-  clipboard,
-  consentIn,
-  expectAccessible,
-  expectNoSideways,
-  failing,
-  names,
-  openPage,
-} from "./pages.ts";
+import { hasBrowser } from "../support/browser.ts";
+import { workingToken } from "../support/console.ts";
+import { clipboard, consentIn, expectAccessible, expectNoSideways, failing, names } from "./pages.ts";
+import { inBrowser } from "./shops.ts";
 
 /** How tokens are, and what is done when they are not well, in a real browser. */
 
-// A page that is drawn late on a busy machine is no failure.
-vi.setConfig({ testTimeout: 60_000 });
-
 describe.skipIf(!hasBrowser())("the overview", () => {
-  let browser: Browser;
-  const shops: Shop[] = [];
-  beforeAll(async () => {
-    browser = await startBrowser();
-  });
-  afterAll(async () => {
-    await browser.close();
-    for (const shop of shops) await shop.close();
-    await stopAll();
-  });
-  const newShop = async (service = false) => {
-    const shop = await openShop({ service });
-    shops.push(shop);
-    return shop;
-  };
+  const { newShop, open } = inBrowser();
 
   test("tells each state in words, the most urgent first, and shows what changes without a reload", async () => {
     const shop = await newShop();
@@ -55,7 +29,7 @@ describe.skipIf(!hasBrowser())("the overview", () => {
     });
     await shop.put("f-new", { clientId: "C" });
     await shop.put("g-soon", { ...fields(), refreshExpires: Date.now() + 3.5 * DAY });
-    const opened = await openPage(browser, shop);
+    const opened = await open(shop);
     const { page, complaints, close } = opened;
     await expect
       .poll(() => names(opened))
@@ -105,11 +79,11 @@ describe.skipIf(!hasBrowser())("the overview", () => {
   });
 
   test("a failing token says what is wrong and what mends it, and is mended on the page", async () => {
-    const shop = await newShop(true);
+    const shop = await newShop({ service: true });
     const client = shop.client();
     await shop.put("sales", workingToken(shop, client));
     shop.sandbox.authority.revoke({ clientId: client.clientId });
-    const { page, complaints, close } = await openPage(browser, shop);
+    const { page, complaints, close } = await open(shop);
     await page.getByRole("link", { name: "sales" }).click();
     await expect.poll(() => page.evaluate("document.activeElement?.tagName")).toBe("H1");
     await page.getByRole("button", { name: "Refresh now" }).click();
@@ -130,10 +104,10 @@ describe.skipIf(!hasBrowser())("the overview", () => {
   });
 
   test("every other action is done on the page, and says what happened", async () => {
-    const shop = await newShop(true);
+    const shop = await newShop({ service: true });
     const client = shop.client();
     await shop.put("sales", { ...workingToken(shop, client), clientSecret: "canary-client-secret-wrong" });
-    const { page, complaints, close } = await openPage(browser, shop);
+    const { page, complaints, close } = await open(shop);
     await page.getByRole("link", { name: "sales" }).click();
     const fold = (title: string) => page.locator("details").filter({ hasText: title });
     const status = (text: string | RegExp) => page.getByRole("status").filter({ hasText: text }).waitFor();
@@ -181,7 +155,7 @@ describe.skipIf(!hasBrowser())("the overview", () => {
   test("a page that nobody sees asks for nothing, and for what is new once it is seen again", async () => {
     const shop = await newShop();
     await shop.put("sales", workingToken(shop, shop.client()));
-    const opened = await openPage(browser, shop);
+    const opened = await open(shop);
     const { page, complaints, close } = opened;
     const asked: string[] = [];
     let answered = 0;
@@ -226,7 +200,7 @@ describe.skipIf(!hasBrowser())("the overview", () => {
       ...workingToken(shop, shop.client()),
       publish: { ...publish, failure: { count, code, since, at }, nextAt: Date.now() + HOUR },
     });
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     expect(await page.getByRole("row", { name: "b-not-there" }).innerText()).toMatch(
       /working[\s\S]*not published \(forbidden\)\s+3 times, 5m ago/,
     );
@@ -245,7 +219,7 @@ describe.skipIf(!hasBrowser())("the overview", () => {
   test("the sandbox is broken and made well on the page", async () => {
     const shop = await newShop();
     await shop.put("sales", workingToken(shop, shop.client()));
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     await page.getByLabel("What goes wrong").selectOption("500");
     await page.getByRole("button", { name: "Break it" }).click();
     await page.getByText(/Webex is now broken: 500 for \d+ s/).waitFor();

@@ -1,37 +1,19 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { hasBrowser, startBrowser } from "../support/browser.ts";
-import { openShop, PASSPHRASE, type Shop } from "../support/console.ts";
-import { stopAll } from "../support/processes.ts";
-import { clipboard, consentIn, expectAccessible, openPage } from "./pages.ts";
+import { describe, expect, test } from "vitest";
+import { hasBrowser } from "../support/browser.ts";
+import { PASSPHRASE } from "../support/console.ts";
+import { clipboard, consentIn, expectAccessible } from "./pages.ts";
+import { inBrowser } from "./shops.ts";
 
 /** The guided set-up in a real browser, against the whole service and the strict sandbox. */
 
-// A page that is drawn late on a busy machine is no failure.
-vi.setConfig({ testTimeout: 60_000 });
-
 describe.skipIf(!hasBrowser())("the guided set-up", () => {
-  let browser: Browser;
-  const shops: Shop[] = [];
-  beforeAll(async () => {
-    browser = await startBrowser();
-  });
-  afterAll(async () => {
-    await browser.close();
-    for (const shop of shops) await shop.close();
-    await stopAll();
-  });
-  const newShop = async () => {
-    const shop = await openShop({ service: true });
-    shops.push(shop);
-    return shop;
-  };
+  const { newShop, open } = inBrowser();
 
   test("leads from an empty store to a curl line that answers with a token that works", async () => {
-    const shop = await newShop();
-    const { page, complaints, close } = await openPage(browser, shop);
+    const shop = await newShop({ service: true });
+    const { page, complaints, close } = await open(shop);
     await expect.poll(() => page.locator("h1").innerText()).toBe("No tokens yet");
     await expectAccessible(page);
     await page.getByRole("link", { name: "Set up the first token" }).click();
@@ -76,9 +58,9 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
   });
 
   test("has a snippet for each caller, each with a button that copies it", async () => {
-    const shop = await newShop();
+    const shop = await newShop({ service: true });
     await shop.put("sales", { clientId: "C", redirectUri: "http://127.0.0.1/callback" });
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     await page.getByRole("link", { name: "sales" }).click();
     for (const title of ["Flow Designer", "Webex Connect: HTTP Request", "Webex Connect: custom node", "JDS"])
       await page.getByText(title, { exact: true }).click();
@@ -101,7 +83,7 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
   });
 
   test("says next to each field what is wrong with it, and puts the cursor there", async () => {
-    const { page, complaints, close } = await openPage(browser, await newShop());
+    const { page, complaints, close } = await open(await newShop({ service: true }));
     await page.getByRole("link", { name: "Set up the first token" }).click();
     // From here on with the keyboard alone.
     const name = page.getByLabel("Name of the token");
@@ -122,9 +104,9 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
   });
 
   test("takes the tokens of a Service App, with nobody to consent", async () => {
-    const shop = await newShop();
+    const shop = await newShop({ service: true });
     const client = shop.client({ redirectUris: [] });
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     await page.getByRole("link", { name: "Set up the first token" }).click();
     await page.getByLabel("Service App").check();
     await page.getByLabel("Name of the token").fill("robot");
@@ -139,9 +121,9 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
   });
 
   test("says where the tokens of a Service App are not taken, and leads to where that is mended", async () => {
-    const shop = await newShop();
+    const shop = await newShop({ service: true });
     const { clientId } = shop.client({ redirectUris: [] });
-    const { page, close } = await openPage(browser, shop);
+    const { page, close } = await open(shop);
     await page.getByRole("link", { name: "Set up the first token" }).click();
     await page.getByLabel("Service App").check();
     await page.getByLabel("Name of the token").fill("robot");
@@ -158,8 +140,8 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
   });
 
   test("lets the sandbox make a Service App to practise with, whose refresh token no page sees", async () => {
-    const shop = await newShop();
-    const { page, complaints, close } = await openPage(browser, shop);
+    const shop = await newShop({ service: true });
+    const { page, complaints, close } = await open(shop);
     await page.getByRole("link", { name: "Set up the first token" }).click();
     await page.getByLabel("Service App").check();
     await page.getByRole("button", { name: "Make a practice Service App" }).click();

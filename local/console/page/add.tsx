@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { SCOPES } from "../../scopes.ts";
 import type { Told } from "../token-orders.ts";
@@ -71,8 +72,7 @@ interface StepProps {
   title: string;
   ready: boolean;
   done: boolean;
-  // biome-ignore lint/suspicious/noExplicitAny: whatever can be shown
-  children: any;
+  children: ComponentChildren;
 }
 
 /** Takes the focus when its turn comes: what had it is gone by then. */
@@ -190,27 +190,7 @@ function Integration({ added, onAdded }: { added: string | undefined; onAdded(na
       <Step title="Give its settings" ready done={added !== undefined}>
         {added === undefined ? (
           <OrderForm order={sent} action="Save" onSend={send}>
-            <Field
-              label="Name of the token"
-              hint="By which flows ask for it, such as sales."
-              value={form.name}
-              onValue={put("name")}
-              error={sent.errors.name}
-            />
-            <Field
-              label="Client id"
-              value={form.clientId}
-              onValue={put("clientId")}
-              error={sent.errors.clientId}
-            />
-            <Field
-              label="Client secret"
-              hint="It is stored, and never shown again."
-              secret
-              value={form.clientSecret}
-              onValue={put("clientSecret")}
-              error={sent.errors.clientSecret}
-            />
+            <ClientFields form={form} put={put} errors={sent.errors} />
             <ScopeChoice value={form.scopes} onValue={put("scopes")} error={sent.errors.scopes} />
           </OrderForm>
         ) : (
@@ -220,6 +200,34 @@ function Integration({ added, onAdded }: { added: string | undefined; onAdded(na
     </>
   );
 }
+
+interface ClientFieldsProps {
+  form: { name: string; clientId: string; clientSecret: string };
+  put(field: "name" | "clientId" | "clientSecret"): (value: string) => void;
+  errors: Readonly<Record<string, string>>;
+}
+
+/** What every kind of token needs. */
+const ClientFields = ({ form, put, errors }: ClientFieldsProps) => (
+  <>
+    <Field
+      label="Name of the token"
+      hint="By which flows ask for it, such as sales."
+      value={form.name}
+      onValue={put("name")}
+      error={errors.name}
+    />
+    <Field label="Client id" value={form.clientId} onValue={put("clientId")} error={errors.clientId} />
+    <Field
+      label="Client secret"
+      hint="It is stored, and never shown again."
+      secret
+      value={form.clientSecret}
+      onValue={put("clientSecret")}
+      error={errors.clientSecret}
+    />
+  </>
+);
 
 const PRACTICE =
   "Its settings are filled in below. Its refresh token goes from the sandbox to the store by itself.";
@@ -270,27 +278,7 @@ function ServiceApp({ added, onAdded }: ServiceAppProps) {
       <Step title="Give its settings and tokens" ready done={added !== undefined && sent.told?.well === true}>
         {added === undefined ? (
           <OrderForm order={sent} action="Save and refresh" onSend={send}>
-            <Field
-              label="Name of the token"
-              hint="By which flows ask for it, such as sales."
-              value={form.name}
-              onValue={put("name")}
-              error={sent.errors.name}
-            />
-            <Field
-              label="Client id"
-              value={form.clientId}
-              onValue={put("clientId")}
-              error={sent.errors.clientId}
-            />
-            <Field
-              label="Client secret"
-              hint="It is stored, and never shown again."
-              secret
-              value={form.clientSecret}
-              onValue={put("clientSecret")}
-              error={sent.errors.clientSecret}
-            />
+            <ClientFields form={form} put={put} errors={sent.errors} />
             {!practice && (
               <Field
                 label="Refresh token"

@@ -70,8 +70,7 @@ export function OrderForm({
   onSend,
   children,
 }: {
-  // biome-ignore lint/suspicious/noExplicitAny: what an order answers is no matter to its form
-  order: Order<any>;
+  order: Pick<Order, "busy" | "told" | "form">;
   action: string;
   /** How much the button stands out. */
   kind?: "main" | "plain" | "danger";
