@@ -1,5 +1,5 @@
 import * as gcp from "@pulumi/gcp";
-import { secret as asSecret, type Input, type Output } from "@pulumi/pulumi";
+import type { Input, Output } from "@pulumi/pulumi";
 import { Part, type PartOptions } from "./component.ts";
 
 export interface SecretArgs {
@@ -36,7 +36,7 @@ export class Secret extends Part {
     this.resourceName = this.secret.name;
     this.version = new gcp.secretmanager.SecretVersion(
       this.declared("first", `is the first version of ${holds}; later ones are made outside of Pulumi`),
-      { secret: this.secret.id, secretData: asSecret(args.first), deletionPolicy: "DISABLE" },
+      { secret: this.secret.id, secretData: args.first, deletionPolicy: "DISABLE" },
       // A rotation disables this version and adds others: that is no drift. Destroyed without it, the secret would be kept
       // and its version disabled, and the next deployment would make another one at random.
       this.own({ protect, ignoreChanges: ["secretData", "enabled"] }),
