@@ -1,31 +1,49 @@
 import path from "node:path";
 import { defineConfig } from "vitest/config";
+import { HANG } from "./test/support/hang.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
-// For the workers and, through test/support/environment.ts, for all that they start.
+// Shared by the workers and, through test/support/environment.ts, by the processes they start.
 process.env.NODE_COMPILE_CACHE ??= path.join(import.meta.dirname, "node_modules/.cache/node-compile");
+
+const EMULATOR = "test/support/emulator-setup.ts";
+const BUILD = "test/support/build-setup.ts";
+
+/** One project per folder of `test`. `setups` start what its tests share; a run without that project starts none of it. */
+const project = (name: string, ...setups: string[]) => ({
+  extends: true as const,
+  test: { name, include: [`test/${name}/**/*.test.ts`], globalSetup: setups },
+});
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/leak-watch.ts", "test/support/global-setup.ts"],
+    projects: [
+      project("unit"),
+      project("model"),
+      project("contract", EMULATOR),
+      project("infra", BUILD),
+      project("emulator", EMULATOR),
+      project("e2e", EMULATOR, BUILD),
+      project("browser"),
+    ],
+    globalSetup: ["test/support/leak-watch.ts"],
     setupFiles: ["test/support/record-prints.ts"],
-    // So that all that a worker prints goes by its stdout and stderr, which are recorded.
+    // Everything that a worker prints goes through its stdout and stderr, which the leak watch records.
     disableConsoleIntercept: true,
     reporters: ["default", "./test/support/report.ts"],
-    // Google's library would look for a metadata server for seconds, although the emulator wants no credentials.
+    // Google's library would look for a metadata server for seconds, although the emulator needs no credentials.
     env: { METADATA_SERVER_DETECTION: "none" },
     // Processes, not threads: end-to-end tests start children, and some tests set the environment.
     pool: "forks",
-    // Files leave nothing behind in their process, so that the next one need not load everything again.
+    // The files of a worker share its loaded modules.
     isolate: false,
-    // End-to-end tests mostly wait for processes of their own: twice as many as there are processors keep those busy.
+    // End-to-end tests mostly wait for processes of their own, so two workers per processor keep both busy.
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
-    // A busy machine draws a page late.
-    expect: { poll: { timeout: 8_000 } },
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
-    teardownTimeout: 5_000,
+    // These limits only end hangs; no test passes or fails by its speed.
+    expect: { poll: { timeout: HANG } },
+    testTimeout: 2 * HANG,
+    hookTimeout: 2 * HANG,
+    teardownTimeout: HANG,
   },
 });

@@ -4,13 +4,14 @@ import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { HANG } from "./hang.ts";
 import { freePort } from "./processes.ts";
 
 const RULES = path.resolve(import.meta.dirname, "../../firebase.rules");
 const MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore";
 const { JAVA_HOME } = process.env;
 const JAVA = JAVA_HOME ? path.join(JAVA_HOME, "bin/java") : "java";
-const READY_WITHIN = 30_000;
+const READY_WITHIN = HANG;
 
 export interface Emulator {
   /** `host:port`, the form that `FIRESTORE_EMULATOR_HOST` has. */

@@ -7,10 +7,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { INHERITED } from "./environment.ts";
+import { HANG } from "./hang.ts";
 import { plant } from "./prints.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
-const READY_WITHIN = 15_000;
+const READY_WITHIN = HANG;
 const STOP_WITHIN = 5_000;
 
 /** A child process of this test file that serves on a port of 127.0.0.1. */
