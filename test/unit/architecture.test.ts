@@ -4,9 +4,9 @@ import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-/** Of node, core may use what neither waits, nor looks outside. */
+/** Modules of Node that core may use: they neither wait nor look outside. */
 const PURE_MODULES = ["node:crypto"];
-/** From node:crypto, what gives the same answer for the same question. */
+/** What core may use of node:crypto: the same input gives the same output. */
 const PURE_CRYPTO = ["createHash", "hash", "timingSafeEqual"];
 
 /** Paths of the TypeScript files below a folder, from the root. */
@@ -16,13 +16,13 @@ const filesIn = (folder: string) =>
     .map((file) => join(folder, file))
     .sort();
 
-/** The code of a file without its comments. Texts stay: module names are texts. */
+/** The code of a file without its comments. Strings stay: module names are strings. */
 const codeOf = (file: string) =>
   readFileSync(join(ROOT, file), "utf8")
     .replace(/\/\*[\s\S]*?\*\//g, "")
     .replace(/(^|\s)\/\/.*$/gm, "$1");
 
-/** Whatever a file imports, by the statements `import`, `export … from` and the call `import()`. */
+/** Everything that a file imports by `import`, `export … from`, `import()` or `require()`. */
 function importsOf(file: string): string[] {
   const code = codeOf(file);
   const patterns = [
@@ -34,25 +34,36 @@ function importsOf(file: string): string[] {
   return patterns.flatMap((pattern) => [...code.matchAll(pattern)].map(([, name = ""]) => name));
 }
 
-/** Where an import leads: a path from the root for a file of ours, else the module's name. */
+/** The target of an import: a path from the root for one of our files, else the module's name. */
 const targetOf = (file: string, name: string) =>
   name.startsWith(".") ? relative(ROOT, resolve(ROOT, dirname(file), name)) : name;
 const targetsOf = (file: string) => importsOf(file).map((name) => targetOf(file, name));
 const isOurs = (name: string) => name.startsWith(".");
+/** The imports of our own files, as paths from the root. */
+const oursOf = (file: string) =>
+  importsOf(file)
+    .filter((name) => isOurs(name))
+    .map((name) => targetOf(file, name));
+
+/** `file: what` for each thing that breaks a rule, so a failure lists every offender. */
+const offences = (files: readonly string[], broken: (file: string) => readonly string[]) =>
+  files.flatMap((file) => broken(file).map((what) => `${file}: ${what}`));
 
 const ALL = filesIn("functions");
 const CORE = filesIn("functions/core");
 const ADAPTERS = filesIn("functions/adapters");
 const ENTRIES = ALL.filter((file) => dirname(file) === "functions");
+const INFRA = filesIn("infra");
+const isCoreOrAdapter = (target: string) => /^functions\/(?:core|adapters)\/[^/]+$/.test(target);
 
-test("there are three functions, and all else is core or adapters", () => {
+test("functions/ holds three functions, core and adapters", () => {
   expect(ENTRIES).toEqual(["functions/lookup.ts", "functions/refresher.ts", "functions/setup.ts"]);
   expect(ALL).toHaveLength(ENTRIES.length + CORE.length + ADAPTERS.length);
   expect(CORE.length).toBeGreaterThan(10);
   expect(ADAPTERS.length).toBeGreaterThan(5);
 });
 
-test("the reader of imports sees what is there", () => {
+test("the reader of imports, which the other rules rest on, finds every import", () => {
   expect(targetsOf("functions/lookup.ts")).toContain("functions/core/store.ts");
   expect(targetsOf("functions/core/hash.ts")).toEqual(["node:crypto"]);
   expect(targetsOf("functions/adapters/open-store.ts")).toContain("functions/adapters/firestore.ts");
@@ -62,25 +73,27 @@ test("the reader of imports sees what is there", () => {
   }
 });
 
-describe("core", () => {
-  test.each(CORE)("%s imports core only, and of node what is pure", (file) => {
-    const outside = targetsOf(file).filter(
-      (target) => dirname(target) !== "functions/core" && !PURE_MODULES.includes(target),
-    );
-    expect(outside).toEqual([]);
+describe("functions/core", () => {
+  test("imports only core and pure modules of Node", () => {
+    const isAllowed = (target: string) =>
+      dirname(target) === "functions/core" || PURE_MODULES.includes(target);
+    expect(offences(CORE, (file) => targetsOf(file).filter((target) => !isAllowed(target)))).toEqual([]);
   });
 
-  test.each(CORE)("%s takes nothing by chance from node:crypto", (file) => {
-    const names = [...codeOf(file).matchAll(/import\s*\{([^}]*)\}\s*from\s*["']node:crypto["']/g)].flatMap(
-      ([, list = ""]) => list.split(",").map((name) => name.trim()),
-    );
-    expect(names.filter((name) => !PURE_CRYPTO.includes(name))).toEqual([]);
-    expect(codeOf(file)).not.toMatch(/import\s+(\*|\w+).*["']node:crypto["']/);
+  test("imports from node:crypto by name, and nothing random", () => {
+    const named = /import\s*\{([^}]*)\}\s*from\s*["']node:crypto["']/g;
+    const whole = /import\s+(\*|\w+).*["']node:crypto["']/g;
+    const found = offences(CORE, (file) => {
+      const names = [...codeOf(file).matchAll(named)].flatMap(([, list = ""]) =>
+        list.split(",").map((name) => name.trim()),
+      );
+      return [...names.filter((name) => !PURE_CRYPTO.includes(name)), ...(codeOf(file).match(whole) ?? [])];
+    });
+    expect(found).toEqual([]);
   });
 
-  test.each(CORE)("%s knows no clock, chance, environment, timer, console or network", (file) => {
-    const code = codeOf(file);
-    for (const outside of [
+  test("uses no clock, randomness, environment, timer, console or network", () => {
+    const outside = [
       /\bDate\.now\b/,
       /\bnew Date\(\s*\)/,
       /\bperformance\b/,
@@ -93,54 +106,38 @@ describe("core", () => {
       /\bconsole\b/,
       /\bfetch\s*\(/,
       /\bAbortSignal\b/,
-    ])
-      expect(code).not.toMatch(outside);
+    ];
+    const found = offences(CORE, (file) => outside.flatMap((used) => codeOf(file).match(used)?.[0] ?? []));
+    expect(found).toEqual([]);
   });
 });
 
-describe("adapters", () => {
-  test.each(ADAPTERS)("%s imports core, adapters and what is outside", (file) => {
-    const ours = importsOf(file)
-      .filter((name) => isOurs(name))
-      .map((name) => dirname(targetOf(file, name)));
-    expect(ours.filter((folder) => !["functions/core", "functions/adapters"].includes(folder))).toEqual([]);
-  });
-
-  test.each(ADAPTERS)("%s names node's modules by their prefix", (file) => {
-    const bare = (target: string) => !target.startsWith("node:") && builtinModules.includes(target);
-    expect(targetsOf(file).filter(bare)).toEqual([]);
-  });
+test("adapters and functions import of functions/ only core and adapters", () => {
+  const foreign = (file: string) => oursOf(file).filter((target) => !isCoreOrAdapter(target));
+  expect(offences([...ADAPTERS, ...ENTRIES], foreign)).toEqual([]);
 });
 
-test.each(ENTRIES)("%s imports core and adapters, never another function", (file) => {
-  const ours = importsOf(file)
-    .filter((name) => isOurs(name))
-    .map((name) => dirname(targetOf(file, name)));
-  expect(ours.filter((folder) => !["functions/core", "functions/adapters"].includes(folder))).toEqual([]);
+test("adapters import Node's modules with the prefix node:", () => {
+  const bare = (target: string) => !target.startsWith("node:") && builtinModules.includes(target);
+  expect(offences(ADAPTERS, (file) => targetsOf(file).filter(bare))).toEqual([]);
 });
 
-test.each(ALL)("%s imports nothing of a person's machine, and no test", (file) => {
-  const leaving = importsOf(file).filter(
-    (name) => isOurs(name) && !targetOf(file, name).startsWith("functions/"),
-  );
-  expect(leaving).toEqual([]);
+test("functions/ imports neither local tools nor tests", () => {
+  const leaving = (file: string) => oursOf(file).filter((target) => !target.startsWith("functions/"));
+  expect(offences(ALL, leaving)).toEqual([]);
 });
 
-// infra/ is usable in somebody else's program.
-test.each(filesIn("infra"))("%s imports of ours only infra and functions", (file) => {
-  const ours = importsOf(file)
-    .filter((name) => isOurs(name))
-    .map((name) => targetOf(file, name));
-  expect(ours.filter((target) => !/^(?:infra|functions)\//.test(target))).toEqual([]);
+test("infra/, which other programs may import, imports of this repository only infra and functions", () => {
+  const leaving = (file: string) => oursOf(file).filter((target) => !/^(?:infra|functions)\//.test(target));
+  expect(offences(INFRA, leaving)).toEqual([]);
 });
 
-test("files of ours are imported with their suffix, as Node's type stripping wants it", () => {
-  for (const file of [...ALL, ...filesIn("infra")])
-    for (const name of importsOf(file)) if (isOurs(name)) expect(name, file).toMatch(/\.ts$/);
+test("our files are imported with the suffix .ts, which Node's type stripping needs", () => {
+  const bare = (file: string) => importsOf(file).filter((name) => isOurs(name) && !name.endsWith(".ts"));
+  expect(offences([...ALL, ...INFRA], bare)).toEqual([]);
 });
 
-// "One module reads the environment, once, and names every missing or malformed variable in one message."
-test("the environment as a whole is handed to the one module that reads it; nobody reads a variable", () => {
-  const readers = ALL.filter((file) => /\bprocess\.env\s*[.[]/.test(codeOf(file)));
-  expect(readers).toEqual([]);
+// One module reads the environment, once, and names every missing or malformed variable in one message.
+test("functions/ passes the whole environment to the module that reads it, and reads no single variable", () => {
+  expect(ALL.filter((file) => /\bprocess\.env\s*[.[]/.test(codeOf(file)))).toEqual([]);
 });

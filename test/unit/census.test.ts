@@ -6,6 +6,7 @@ import type { Details, Event, Log } from "../../functions/core/log.ts";
 import { needText, STATES, type State, stateOf } from "../../functions/core/state.ts";
 import { inputsOf, type StoredToken, StoreUnavailable, type TokenStore } from "../../functions/core/store.ts";
 import { DAY, decide, HOUR, MINUTE, SECOND, UNCHANGED_CODE } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 
 const NOW = 1_800_000_000_000;
 const FAILURE = { count: 1, code: "http_503", since: NOW, at: NOW, permanent: false, inputs: "hash" };
@@ -63,6 +64,7 @@ describe("the runway is told at 14, 7, 3 and 1 days", () => {
         expect(told).toEqual([...new Set(told)].sort((one, other) => other - one));
         expect(told.at(-1)).toBe(1);
       }),
+      runs(100, 1000),
     );
   });
 });

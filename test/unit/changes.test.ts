@@ -16,6 +16,7 @@ import {
   SECOND,
   UNCHANGED_CODE,
 } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 
 /** The document as the store has it after these changes: it notes a failure with the credentials beside it. */
 function merged(document: TokenDocument, changes: Changes): TokenDocument {
@@ -211,7 +212,7 @@ describe("the next try after a grant", () => {
           expect(Number.isInteger(refreshAt)).toBe(true);
         },
       ),
-      { numRuns: 1000 },
+      runs(300, 1000),
     );
   });
 });
@@ -265,6 +266,7 @@ describe("no refresh loop", () => {
           expect(short.length).toBeLessThanOrEqual(refreshTokenExpiresIn === undefined ? 1 : 0);
         },
       ),
+      runs(100, 1000),
     );
   });
 

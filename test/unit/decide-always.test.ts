@@ -12,6 +12,7 @@ import {
   thresholdOf,
   UNCHANGED_CODE,
 } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 import {
   failed,
   INPUTS,
@@ -67,7 +68,7 @@ const always = (
   asks: fc.Arbitrary<Ask>,
   check: (document: TokenDocument, ask: Ask, bound: number) => void,
   documents = anyDocument,
-) => fc.assert(fc.property(documents, asks, anyBound, check), { numRuns: 3000 });
+) => fc.assert(fc.property(documents, asks, anyBound, check), runs(500, 3000));
 
 describe("whatever the document says", () => {
   test("no reader is told that the held token serves when none lives", () => {
@@ -126,7 +127,7 @@ describe("whatever the document says", () => {
         const known = worked ? without("failure", tried) : tried;
         expect(judge(known, ask).act).not.toBe("refresh");
       }),
-      { numRuns: 3000 },
+      runs(500, 3000),
     );
   });
 

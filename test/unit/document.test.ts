@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nameProblem, parseDocument } from "../../functions/core/document.ts";
+import { runs } from "../support/property.ts";
 
 const STRINGS = [
   "clientId",
@@ -177,7 +178,7 @@ test("whatever stands in a document: no exception, and every field is read, abse
       }
       for (const field of mistyped) expect(document).not.toHaveProperty(field);
     }),
-    { numRuns: 3000 },
+    runs(400, 3000),
   );
 });
 

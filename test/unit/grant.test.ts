@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { judge, ownerOf, retryAfterOf } from "../../functions/core/grant.ts";
+import { runs } from "../support/property.ts";
 
 const NOW = Date.parse("2027-03-01T12:00:00Z");
 const ORG = "11111111-2222-3333-4444-555555555555";
@@ -211,7 +212,7 @@ describe("too many requests (429) is a blip, in every form of Retry-After", () =
         const wait = retryAfterOf(header, NOW) ?? 0;
         expect(wait).toBeGreaterThanOrEqual(0);
       }),
-      { numRuns: 2000 },
+      runs(400, 2000),
     );
   });
 });
@@ -252,7 +253,7 @@ describe("whatever Webex answers", () => {
           expect(grant.expiresIn ?? 1).toBeGreaterThan(0);
         }
       }),
-      { numRuns: 5000 },
+      runs(500, 5000),
     );
   });
 
@@ -265,7 +266,7 @@ describe("whatever Webex answers", () => {
         expect(code).toMatch(/^[a-z_]{1,40}$/);
         expect(JSON.parse(body).error).toBe(code);
       }),
-      { numRuns: 5000 },
+      runs(500, 5000),
     );
   });
 
@@ -304,6 +305,9 @@ describe("the owner of an access token", () => {
   });
 
   test("is looked for in anything without an exception", () => {
-    fc.assert(fc.property(fc.string(), (token) => void ownerOf(token)));
+    fc.assert(
+      fc.property(fc.string(), (token) => void ownerOf(token)),
+      runs(100, 1000),
+    );
   });
 });

@@ -12,6 +12,7 @@ import { readCensus, readSweeps, recordSweep } from "../../functions/core/status
 import { inputsOf, type StoredToken, tokenStore } from "../../functions/core/store.ts";
 import { DEFAULT_THRESHOLD, decide, lifeOf, scheduleOf } from "../../functions/core/time.ts";
 import { prospects, viewOf } from "../../local/commands/view.ts";
+import { runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddText, oddValue } from "./hostile-values.ts";
 import { NOW, OPERATOR, READER, REJECTED, SWEEP } from "./time-documents.ts";
 
@@ -59,7 +60,7 @@ describe("a token document", () => {
         expect(FIELDS).toEqual(expect.arrayContaining(mistyped));
         expectUnpolluted();
       }),
-      { numRuns: 1000 },
+      runs(200, 1000),
     );
   });
 
@@ -78,7 +79,7 @@ describe("a token document", () => {
         for (const need of ["not_authorized", "static_expired", "refused"] as const)
           expect(needText(token, need)).toMatch(/run "npm run tokens -- /);
       }),
-      { numRuns: 1000 },
+      runs(200, 1000),
     );
   });
 
@@ -87,6 +88,7 @@ describe("a token document", () => {
       fc.property(oddJson, oddJson, oddJson, (clientId, clientSecret, refreshToken) => {
         expect(inputsOf({ clientId, clientSecret, refreshToken })).toMatch(/^[0-9a-f]{64}$/);
       }),
+      runs(100, 1000),
     );
   });
 });
@@ -124,7 +126,7 @@ describe("what the service notes of its own work", () => {
         expect(after.sweeps.at(-1)).toEqual({ ...SWEEP_DONE, at: NOW });
         expect(after.sweeps.length).toBe(Math.min(100, before.sweeps.length + 1));
       }),
-      { numRuns: 300 },
+      runs(80, 300),
     );
   });
 
@@ -135,7 +137,7 @@ describe("what the service notes of its own work", () => {
         await documents.create("status", "census", { last });
         expectSound(await readCensus(documents));
       }),
-      { numRuns: 300 },
+      runs(80, 300),
     );
   });
 });
@@ -172,7 +174,7 @@ describe("a consent", () => {
         }
         expectRefused(await redeem());
       }),
-      { numRuns: 300 },
+      runs(80, 300),
     );
   });
 
@@ -196,7 +198,7 @@ describe("a consent", () => {
         const ended = await finishAuthorization({ code, state }, authorizer).catch((error: unknown) => error);
         expectRefused(ended);
       }),
-      { numRuns: 300 },
+      runs(80, 300),
     );
     expect(asked).toBe(0);
   });

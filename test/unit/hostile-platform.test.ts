@@ -9,6 +9,7 @@ import { refresherAt } from "../../functions/adapters/refresher-client.ts";
 import { parseDocument } from "../../functions/core/document.ts";
 import { StoreUnavailable, tokenReader } from "../../functions/core/store.ts";
 import { DAY } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddNumber, oddText } from "./hostile-values.ts";
 import { NOW } from "./time-documents.ts";
 
@@ -135,7 +136,7 @@ describe("Firestore over REST", () => {
         expect(inputs).toMatch(/^[0-9a-f]{64}$/);
         expectUnpolluted();
       }),
-      { numRuns: 600 },
+      runs(150, 600),
     );
   });
 });
@@ -166,7 +167,7 @@ describe("the metadata server", () => {
         says(503, "");
         expect(await settled(metadata.accessToken())).toHaveProperty("error");
       }),
-      { numRuns: 400 },
+      runs(80, 400),
     );
   });
 
@@ -186,7 +187,7 @@ describe("the metadata server", () => {
         if ("error" in got) expectMute(got.error);
         else expect(got.value).toMatch(/^[\x21-\x7e]+$/);
       }),
-      { numRuns: 400 },
+      runs(80, 400),
     );
   });
 });
@@ -236,7 +237,7 @@ describe("the refresher", () => {
           expectSound(until);
         }
       }),
-      { numRuns: 400 },
+      runs(80, 400),
     );
   });
 });

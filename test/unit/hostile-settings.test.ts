@@ -8,6 +8,7 @@ import { openPassphrases } from "../../functions/adapters/passphrases.ts";
 import { callbackIn } from "../../local/actions/consent.ts";
 import { CommandError } from "../../local/commands/errors.ts";
 import { parseSecrets } from "../../local/commands/secrets.ts";
+import { runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddText } from "./hostile-values.ts";
 
 /** What an operator sets, pastes and pipes, whatever it is: taken, or refused in one sentence that quotes none of it. */
@@ -94,7 +95,7 @@ describe("the environment", () => {
         }
         expectUnpolluted();
       }),
-      { numRuns: 1000 },
+      runs(200, 1000),
     );
   });
 });
@@ -134,7 +135,7 @@ describe("passphrases", () => {
         expect([1, 2]).toContain(live.length);
         for (const passphrase of live) expect(passphrase).toMatch(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/);
       }),
-      { numRuns: 300 },
+      runs(60, 300),
     );
   });
 
@@ -191,7 +192,7 @@ describe("what is pasted after a consent", () => {
           expect(message).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
         }
       }),
-      { numRuns: 1000 },
+      runs(200, 1000),
     );
   });
 });
@@ -225,7 +226,7 @@ describe("what is piped in", () => {
         }
         expectUnpolluted();
       }),
-      { numRuns: 1000 },
+      runs(200, 1000),
     );
   });
 });

@@ -10,6 +10,7 @@ import { Problem, problemReply, type Reply } from "../../functions/core/reply.ts
 import type { Runtime } from "../../functions/core/runtime.ts";
 import { type DocumentStore, StoreUnavailable, tokenReader, tokenStore } from "../../functions/core/store.ts";
 import { DEFAULT_THRESHOLD, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 
 /**
  * One reading instance in front of a model of the store, of the refresher and of Webex, through any history. Its clock
@@ -445,7 +446,7 @@ const holds = (rule: Rule) =>
       const world = await live(told);
       for (const answer of world.answers) rule(answer, world);
     }),
-    { numRuns: 1000 },
+    runs(120, 1000),
   );
 
 test("a token that is answered lives, and a wrong passphrase opens nothing", () =>

@@ -17,6 +17,7 @@ import {
 } from "../../functions/core/seal.ts";
 import { MINUTE, SECOND } from "../../functions/core/time.ts";
 import { fakeClock } from "../support/clock.ts";
+import { runs } from "../support/property.ts";
 
 const key = (kid: string, fill = kid): SealKey => ({
   kid,
@@ -62,7 +63,7 @@ describe("a sealed value", () => {
       fc.asyncProperty(texts, async (text) => {
         expect(await sealer.open(await sealer.seal(text, SPOT), SPOT)).toBe(text);
       }),
-      { numRuns: 100 },
+      runs(40, 100),
     );
   });
 
@@ -124,7 +125,7 @@ describe("a sealed value", () => {
           expect(String(problem)).not.toContain("canary");
         },
       ),
-      { numRuns: 200 },
+      runs(80, 200),
     );
   });
 });

@@ -9,6 +9,7 @@ import {
   SECOND,
   UNCHANGED_CODE,
 } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 import { lifetimes } from "./time-documents.ts";
 
 const names = fc.string({ minLength: 1, maxLength: 40 });
@@ -73,6 +74,7 @@ describe("backoff after a transient failure", () => {
         expect(wait).toBeLessThanOrEqual(most);
         expect(wait).toBeGreaterThanOrEqual(Math.min(retryAfter, 10 * MINUTE));
       }),
+      runs(100, 1000),
     );
   });
 });

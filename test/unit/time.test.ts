@@ -13,6 +13,7 @@ import {
   secondsUntil,
   thresholdOf,
 } from "../../functions/core/time.ts";
+import { runs } from "../support/property.ts";
 import { lifetimes, NOW, without } from "./time-documents.ts";
 
 const names = fc.string({ minLength: 1, maxLength: 40 });
@@ -91,6 +92,7 @@ describe("the scheduler comes before any reader", () => {
           expect(Number.isInteger(at)).toBe(true);
         },
       ),
+      runs(100, 1000),
     );
   });
 
@@ -102,6 +104,7 @@ describe("the scheduler comes before any reader", () => {
           scheduleOf(name, document, NOW, DEFAULT_THRESHOLD),
         );
       }),
+      runs(100, 1000),
     );
   });
 
