@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { eventuallyTrue } from "../support/eventually.ts";
 import { type Served, START, startServed } from "../support/served.ts";
 import { expectProblem, FRESH } from "./lookups.ts";
 
-/** No token that lives: callers wait, or a person must help. */
+/** Lookup without a live token: callers wait, or get 409 where a person must act. */
 
 let served: Served;
 const given = async () => {
@@ -10,8 +11,8 @@ const given = async () => {
 };
 afterEach(() => served.close());
 
-describe("nothing valid is held", () => {
-  test("refreshed while the caller waits", async () => {
+describe("a token that has ended", () => {
+  test("is refreshed while the caller waits", async () => {
     await given();
     const { accessToken } = await served.hold("dead", 0);
     const answer = await served.ask("/?name=dead");
@@ -19,7 +20,7 @@ describe("nothing valid is held", () => {
     expect(answer.body.token).not.toBe(accessToken);
   });
 
-  test("100 reads at once: one request to Webex, 200 for all", async () => {
+  test("is refreshed once for 100 readers at once, all of which get 200 (row 1)", async () => {
     await given();
     await served.hold("dead", 0);
     const reads = Promise.all(Array.from({ length: 100 }, () => served.ask("/?name=dead")));
@@ -28,7 +29,7 @@ describe("nothing valid is held", () => {
     expect([served.asks.made, served.refreshes()]).toEqual([1, 1]);
   });
 
-  test("less than a second of life is no life", async () => {
+  test("includes one with less than a second left", async () => {
     await given();
     const { accessToken } = await served.hold("dead", 0.9);
     expect((await served.ask("/?name=dead")).body.token).not.toBe(accessToken);
@@ -39,7 +40,7 @@ describe("nothing valid is held", () => {
     ["&wait=0", 0],
     ["&wait=3", 3000],
     ["&wait=20", 20_000],
-  ])("Webex hanging, asked with %j: 503 with retry-after after %i ms at most", async (query, most) => {
+  ])("is 503 with retry-after while Webex hangs: query %j waits %i ms", async (query, most) => {
     await given();
     await served.hold("dead", 0);
     served.fault({ fault: "hang" });
@@ -51,7 +52,7 @@ describe("nothing valid is held", () => {
     expect(waited).toBeGreaterThanOrEqual(most - 1000);
   });
 
-  test("wait=0 gives up at once, but the refresh goes on and the next read has its token", async () => {
+  test("is 503 at once with wait=0, while its refresh goes on for the next read", async () => {
     await given();
     await served.hold("dead", 0);
     served.fault({ fault: "slow", delayMs: 150, times: 1 });
@@ -60,20 +61,20 @@ describe("nothing valid is held", () => {
     expect(served.refreshes()).toBe(1);
   });
 
-  test.each(["21", "9999", "-1", "1.5", "abc", "", "1s"])("wait=%s is 400", async (wait) => {
+  test.each(["21", "9999", "-1", "1.5", "abc", "", "1s"])("is 400 with wait=%s", async (wait) => {
     await given();
     await served.hold("flow", FRESH);
     expectProblem(await served.ask(`/?name=flow&wait=${wait}`), 400, /"wait" must be.*from 0 to 20/);
   });
 
-  test("a repeated wait is 400", async () => {
+  test("is 400 with a repeated wait", async () => {
     await given();
     await served.hold("flow", FRESH);
     expectProblem(await served.ask("/?name=flow&wait=1&wait=1"), 400, /"wait" is given 2 times/);
   });
 
   test.each(["down", "html", "html-403", "500"] as const)(
-    "Webex answers %s: 503 with retry-after, and no second request within 30 s",
+    "is 503 with retry-after when Webex answers %s, without a second request within 30 s (row 6)",
     async (fault) => {
       await given();
       await served.hold("dead", 0);
@@ -91,7 +92,7 @@ describe("nothing valid is held", () => {
     },
   );
 
-  test("Webex answers 429: 503, and nobody asks before its Retry-After, for any token", async () => {
+  test("is 503 after a 429, and no token is asked for before its Retry-After (row 6)", async () => {
     await given();
     await served.hold("dead", 0);
     await served.hold("other", 0);
@@ -109,23 +110,23 @@ describe("nothing valid is held", () => {
     expect((await served.settle(served.ask("/?name=dead"))).status).toBe(200);
   });
 
-  test("someone else is refreshing: waits for their token without asking", async () => {
+  test("is waited for without an ask while another process refreshes it", async () => {
     await given();
     await served.hold("dead", 0, { lease: { id: "other", expires: START + 20_000 } });
     const read = served.ask("/?name=dead");
     const granted = served.sandbox.authority.issue("C-served");
     served.secrets.add(granted.access_token);
-    setTimeout(async () => {
-      const fields = { accessToken: granted.access_token, accessExpires: START + 60_000, lease: undefined };
-      await served.edit("dead", fields);
-    }, 20);
+    // The reader waits: it sleeps until its next read of the store.
+    await eventuallyTrue(() => served.time.next() < Number.POSITIVE_INFINITY);
+    const fields = { accessToken: granted.access_token, accessExpires: START + 60_000, lease: undefined };
+    await served.edit("dead", fields);
     const answer = await served.settle(read);
     expect(answer.status).toBe(200);
     expect(answer.body.token).toBe(granted.access_token);
     expect(served.refreshes()).toBe(0);
   });
 
-  test("a lease whose holder died: taken over within the wait", async () => {
+  test("under the lease of a dead process is refreshed within the wait", async () => {
     await given();
     await served.hold("dead", 0, { lease: { id: "other", expires: START + 5000 } });
     expect((await served.settle(served.ask("/?name=dead"))).status).toBe(200);
@@ -133,8 +134,8 @@ describe("nothing valid is held", () => {
   });
 });
 
-describe("409: only a person can help", () => {
-  test("not authorized yet: names the token and how to authorize", async () => {
+describe("lookup answers 409", () => {
+  test("for a token without authorization, and names the command that authorizes it", async () => {
     await given();
     const none = { accessToken: undefined, refreshToken: undefined, accessExpires: undefined };
     await served.hold("new", 0, { ...none, refreshExpires: undefined, refreshAt: undefined });
@@ -144,7 +145,7 @@ describe("409: only a person can help", () => {
     expect(served.asks.made).toBe(0);
   });
 
-  test("settings emptied by hand: names the field", async () => {
+  test("for an emptied setting, and names the field", async () => {
     await given();
     await served.hold("bare", 0, { clientSecret: "" });
     const answer = await served.settle(served.ask("/?name=bare"));
@@ -153,7 +154,7 @@ describe("409: only a person can help", () => {
     expect((await served.ask("/?name=bare")).status).toBe(409);
   });
 
-  test("a setting of a wrong kind: names the field", async () => {
+  test("for a setting of the wrong type, and names the field", async () => {
     await given();
     await served.hold("odd", 0, { clientId: 4711 });
     expectProblem(await served.settle(served.ask("/?name=odd")), 409, /clientId of token "odd" is no text/);
@@ -163,19 +164,26 @@ describe("409: only a person can help", () => {
     ["invalid-request", "invalid_request"],
     ["webex-400", "http_400"],
     ["unauthorized", "http_401"],
-  ] as const)("refused by Webex (%s): names the code and how to authorize, once", async (fault, code) => {
-    await given();
-    await served.hold("dead", 0);
-    served.fault({ fault });
-    for (let count = 0; count < 5; count++) {
-      const answer = await served.settle(served.ask("/?name=dead"));
-      expectProblem(answer, 409, new RegExp(`Webex refuses.*"dead" \\(${code}\\).*tokens -- authorize dead`));
-    }
-    expect(served.refreshes()).toBe(1);
-    expect(served.logs().filter(({ event }) => event === "refresh.refused")).toHaveLength(1);
-  });
+  ] as const)(
+    "for a refresh token that Webex refuses (%s) after one request, and names code and command (row 7)",
+    async (fault, code) => {
+      await given();
+      await served.hold("dead", 0);
+      served.fault({ fault });
+      for (let count = 0; count < 5; count++) {
+        const answer = await served.settle(served.ask("/?name=dead"));
+        expectProblem(
+          answer,
+          409,
+          new RegExp(`Webex refuses.*"dead" \\(${code}\\).*tokens -- authorize dead`),
+        );
+      }
+      expect(served.refreshes()).toBe(1);
+      expect(served.logs().filter(({ event }) => event === "refresh.refused")).toHaveLength(1);
+    },
+  );
 
-  test("a secret that was mended is tried at once", async () => {
+  test("for a wrong secret until it is corrected, and then tries at once (row 16)", async () => {
     await given();
     await served.hold("dead", 0, { clientSecret: "canary-mistyped-secret" });
     expectProblem(await served.settle(served.ask("/?name=dead")), 409, /invalid_client/);
@@ -184,7 +192,7 @@ describe("409: only a person can help", () => {
     expect((await served.settle(served.ask("/?name=dead"))).status).toBe(200);
   });
 
-  test("a fixed access token that ended", async () => {
+  test("for a static access token that has ended", async () => {
     await given();
     await served.hold("fixed", 0, { static: true, refreshToken: undefined, refreshAt: undefined });
     expectProblem(await served.ask("/?name=fixed"), 409, /fixed access token "fixed" has ended.*--static/);
