@@ -1,4 +1,4 @@
-import { addAbortSignal } from "node:stream";
+import { addAbortSignal, type Readable, type Writable } from "node:stream";
 import { styleText } from "node:util";
 import { CommandError } from "./commands/errors.ts";
 
@@ -23,8 +23,14 @@ export interface Terminal {
 /** A pipe that stays silent this long may be one that nobody writes to, in ms. */
 const SILENCE = 2000;
 
-export function openTerminal(signal: AbortSignal): Terminal {
-  const { stdin, stdout, stderr } = process;
+/** Where the terminal reads and writes: the process's own streams, or those of a test. */
+export interface Streams {
+  stdin: Readable & { isTTY?: boolean };
+  stdout: Writable;
+  stderr: Writable & { isTTY?: boolean };
+}
+
+export function openTerminal(signal: AbortSignal, { stdin, stdout, stderr }: Streams = process): Terminal {
   const say = (text: string) => void stderr.write(`${text}\n`);
   return {
     interactive: stdin.isTTY === true,
@@ -32,7 +38,7 @@ export function openTerminal(signal: AbortSignal): Terminal {
     json: (value) => void stdout.write(`${JSON.stringify(value, undefined, 2)}\n`),
     say,
     remark(text) {
-      if (stderr.isTTY) say(styleText("dim", text, { stream: stderr }));
+      if (stderr.isTTY) say(styleText("dim", text, { stream: stderr as NodeJS.WriteStream }));
     },
     async secret(question) {
       const { isCancel, password } = await import("@clack/prompts");

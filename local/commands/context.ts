@@ -9,6 +9,7 @@ import type { Terminal } from "../terminal.ts";
 
 /** What every command works with. */
 export interface Context {
+  env: Readonly<Record<string, string | undefined>>;
   /** Found when it is first asked for, so that `--help` needs none. */
   deployment(): Deployment;
   terminal: Terminal;

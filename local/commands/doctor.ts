@@ -38,14 +38,14 @@ Status: 0 where nothing is broken, warnings or not; 1 where something is; 2 for 
 };
 
 async function diagnose({ region, prefix, json }: Options, context: Context): Promise<void> {
-  const { terminal, runtime, signal } = context;
+  const { env, terminal, runtime, signal } = context;
   const [{ patientOf }, { CHECKS }, { examine }, { lineOf }] = await Promise.all([
     import("../doctor/patient.ts"),
     import("../doctor/checks.ts"),
     import("../doctor/check.ts"),
     import("../doctor/lines.ts"),
   ]);
-  const settings = readSettings(process.env, []);
+  const settings = readSettings(env, []);
   const deployment = context.deployment();
   terminal.remark(`tokens in ${deployment.where}`);
   const ending = new AbortController();
@@ -53,7 +53,7 @@ async function diagnose({ region, prefix, json }: Options, context: Context): Pr
   const patient = await patientOf({
     deployment,
     settings,
-    region: region ?? (process.env.GOOGLE_CLOUD_REGION?.trim() || undefined),
+    region: region ?? (env.GOOGLE_CLOUD_REGION?.trim() || undefined),
     prefix: prefix?.replace(/-$/, ""),
     now: runtime.now,
     signal: AbortSignal.any([signal, ending.signal]),

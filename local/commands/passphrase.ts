@@ -66,7 +66,7 @@ is destroyed.`,
       ),
     )
     .action(async ({ finish, ...options }: Rotation & { finish?: boolean }) => {
-      const settings = readSettings(process.env, []);
+      const settings = readSettings(context.env, []);
       const where = sharedPassphrases(settings, options.secret, live(), context.deployment);
       context.terminal.remark(`passphrases in ${where}`);
       if (finish) await finishRotation(where, options, context);

@@ -34,6 +34,7 @@ export async function runCommand<T>(
     return question.startsWith("the address") ? allowed(printed.at(-1) ?? "", world) : value;
   };
   const context: Context = {
+    env: {},
     deployment: () => ({
       where: "a test",
       service: undefined,

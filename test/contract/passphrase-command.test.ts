@@ -9,7 +9,6 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
-import { Command } from "commander";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { openPassphrases } from "../../functions/adapters/passphrases.ts";
 import { runtime } from "../../functions/adapters/runtime.ts";
@@ -20,10 +19,8 @@ import { parsePassphrases } from "../../functions/core/passphrase.ts";
 import { Problem } from "../../functions/core/reply.ts";
 import { tokenReader } from "../../functions/core/store.ts";
 import { HOUR, SECOND } from "../../functions/core/time.ts";
-import type { Context } from "../../local/commands/context.ts";
-import { passphrase } from "../../local/commands/passphrase.ts";
-import { findDeployment } from "../../local/deployment.ts";
 import { fakeClock } from "../support/clock.ts";
+import { tokens as run } from "../support/command-line.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
 import { type SecretManager, sharedSecretManager } from "../support/secret-manager.ts";
 
@@ -49,53 +46,37 @@ afterEach(() => {
 });
 afterAll(stopAll);
 
-/** What a person answers; `undefined`: nobody is there. Called, it may do something while the question stands. */
+/** A person's answer, and what happens while the question stands; without a person there is no terminal. */
 type Person = (() => boolean | Promise<boolean>) | undefined;
 
-/** Runs a command in this process. */
+/** Runs a command line: what it printed, the lines of stderr, the questions, and the sentence that it failed with. */
 async function tokens(line: string, person?: Person) {
-  const shown = { printed: [] as string[], said: [] as string[], asked: [] as string[], help: "" };
-  const terminal: Context["terminal"] = {
-    interactive: person !== undefined,
-    print: (text) => void shown.printed.push(text),
-    json: (value) => void shown.printed.push(JSON.stringify(value)),
-    say: (text) => void shown.said.push(text),
-    remark: () => {},
-    secret: () => Promise.reject(new Error("a secret was asked for")),
-    async confirm(question) {
-      shown.asked.push(question);
-      return (await person?.()) ?? false;
-    },
-    piped: () => Promise.reject(new Error("standard input was read")),
+  const asked: string[] = [];
+  const confirm = async (question: string) => {
+    asked.push(question);
+    return (await person?.()) ?? false;
   };
-  const program = new Command().option("--live").exitOverride();
-  const writeOut = (text: string) => {
-    shown.help += text;
-  };
-  program.configureOutput({ writeOut, writeErr: () => {} });
-  const deployment = () => findDeployment(process.env, program.opts<{ live?: boolean }>().live === true);
-  passphrase(program, { deployment, terminal, runtime, signal: new AbortController().signal });
-  const error = await program.parseAsync(line.split(" "), { from: "user" }).then(
-    () => undefined,
-    (thrown: Error) => thrown,
-  );
-  return { ...shown, error: error?.message, name: error?.name };
+  const terminal = { interactive: person !== undefined, confirm };
+  const { code, stdout, stderr } = await run(line, { env: process.env, cwd: folder, person: terminal });
+  const said = stderr.split("\n").slice(0, -1);
+  const error = code === 0 ? undefined : said.pop();
+  return { printed: stdout === "" ? [] : [stdout.trimEnd()], said, asked, error };
 }
 
-/** What it printed; throws what the command ended in. */
-async function well(line: string, person?: Person): Promise<string> {
+/** What a command line prints that succeeds. */
+async function output(line: string, person?: Person): Promise<string> {
   const { printed, error } = await tokens(line, person);
   expect({ line, error }).toEqual({ line, error: undefined });
   expect(printed).toHaveLength(1);
   return printed[0] ?? "";
 }
 
-/** The sentence that it ends in, having printed nothing. */
-async function told(line: string, person?: Person): Promise<string> {
-  const { printed, error, name } = await tokens(line, person);
-  expect({ printed, name }).toEqual({ printed: [], name: "CommandError" });
-  expect(error).not.toContain("made-up");
-  return error ?? "";
+/** The sentence with which a command line fails that prints nothing. */
+async function sentenceOf(line: string, person?: Person): Promise<string> {
+  const { printed, error = "" } = await tokens(line, person);
+  expect({ line, printed }).toEqual({ line, printed: [] });
+  expect(error).not.toMatch(/^$|made-up|this is a bug/);
+  return error;
 }
 
 const keep = (...passphrases: string[]) =>
@@ -132,7 +113,7 @@ describe("a rotation", () => {
   test("is known to a running lookup within a minute, and turns nobody away before its finish", async () => {
     keep(SHARED);
     const { clock, statusOf } = await lookup();
-    const fresh = await well("passphrase rotate");
+    const fresh = await output("passphrase rotate");
     expect(fresh).toMatch(RANDOM);
     clock.advance(60 * SECOND - 1);
     expect(await statusOf(SHARED)).toBe(200);
@@ -141,7 +122,7 @@ describe("a rotation", () => {
     expect(await statusOf(SHARED)).toBe(200);
     expect(await statusOf(fresh)).toBe(200);
 
-    await well("passphrase rotate --finish");
+    await output("passphrase rotate --finish");
     clock.advance(60 * SECOND);
     expect(await statusOf(SHARED)).toBe("wrong_passphrase");
     expect(await statusOf(fresh)).toBe(200);
@@ -149,7 +130,7 @@ describe("a rotation", () => {
 
   test("puts the new one before the one that was newest, and lets two live at most", async () => {
     keep(SHARED, OLDER);
-    const answer = JSON.parse(await well("passphrase rotate --json"));
+    const answer = JSON.parse(await output("passphrase rotate --json"));
     const fresh = expect.stringMatching(RANDOM);
     expect(answer).toEqual({ passphrase: fresh, live: 2, ended: 1, within: 60, file });
     expect(text()).toBe(`${answer.passphrase}\n${SHARED}\n`);
@@ -160,17 +141,17 @@ describe("a rotation", () => {
 
   test("is finished once; a second time there is nothing to end", async () => {
     keep(SHARED, OLDER);
-    const finish = async () => JSON.parse(await well("passphrase rotate --finish --json"));
+    const finish = async () => JSON.parse(await output("passphrase rotate --finish --json"));
     expect(await finish()).toEqual({ live: 1, ended: 1, within: 60, file });
     expect(text()).toBe(`${SHARED}\n`);
     expect(await finish()).toEqual({ live: 1, ended: 0, within: 60, file });
     expect(text()).toBe(`${SHARED}\n`);
-    expect(await well("passphrase rotate --finish")).toContain("only one shared passphrase");
+    expect(await output("passphrase rotate --finish")).toContain("only one shared passphrase");
   });
 
   test("takes a file as people write it: blank lines, the line ends of Windows, no last one", async () => {
     writeFileSync(file, `\r\n ${SHARED}\t\r\n\r\n${OLDER}`);
-    const fresh = await well("passphrase rotate");
+    const fresh = await output("passphrase rotate");
     expect(text()).toBe(`${fresh}\n${SHARED}\n`);
   });
 
@@ -188,7 +169,7 @@ describe("a rotation", () => {
     const link = path.join(folder, "link");
     symlinkSync(file, link);
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", link);
-    const fresh = await well("passphrase rotate");
+    const fresh = await output("passphrase rotate");
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
     expect(parsePassphrases(text())).toEqual([fresh, SHARED]);
   });
@@ -196,19 +177,14 @@ describe("a rotation", () => {
   test("is of the sandbox's place, or of the live one where that is asked for", async () => {
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
     vi.stubEnv("STORE", undefined);
-    const before = process.cwd();
-    process.chdir(folder);
-    try {
-      for (const mode of ["live", "sandbox"]) {
-        mkdirSync(path.join(".data", mode), { recursive: true });
-        writeFileSync(path.join(".data", mode, "passphrase"), `${SHARED}-${mode}\n`);
-      }
-      const [live, sandbox] = [await well("--live passphrase rotate"), await well("passphrase rotate")];
-      expect(readFileSync(".data/live/passphrase", "utf8")).toBe(`${live}\n${SHARED}-live\n`);
-      expect(readFileSync(".data/sandbox/passphrase", "utf8")).toBe(`${sandbox}\n${SHARED}-sandbox\n`);
-    } finally {
-      process.chdir(before);
+    const fileOf = (mode: string) => path.join(folder, ".data", mode, "passphrase");
+    for (const mode of ["live", "sandbox"]) {
+      mkdirSync(path.dirname(fileOf(mode)), { recursive: true });
+      writeFileSync(fileOf(mode), `${SHARED}-${mode}\n`);
     }
+    const [live, sandbox] = [await output("--live passphrase rotate"), await output("passphrase rotate")];
+    expect(readFileSync(fileOf("live"), "utf8")).toBe(`${live}\n${SHARED}-live\n`);
+    expect(readFileSync(fileOf("sandbox"), "utf8")).toBe(`${sandbox}\n${SHARED}-sandbox\n`);
   });
 });
 
@@ -218,7 +194,7 @@ describe("a rotation that can't be made says what to do", () => {
   test.each(both)("where TOKEN_PASSPHRASE holds it: %s", async (line) => {
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
     vi.stubEnv("TOKEN_PASSPHRASE", SHARED);
-    expect(await told(line)).toMatch(/TOKEN_PASSPHRASE.*first line.*Secret Manager.*add a new version/);
+    expect(await sentenceOf(line)).toMatch(/TOKEN_PASSPHRASE.*first line.*Secret Manager.*add a new version/);
   });
 
   test.each(both)("where the tokens are in Firestore's emulator: %s", async (line) => {
@@ -226,18 +202,18 @@ describe("a rotation that can't be made says what to do", () => {
     vi.stubEnv("STORE", undefined);
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
     vi.stubEnv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
-    expect(await told(line)).toMatch(/emulator.*name the file that it reads in TOKEN_PASSPHRASE_FILE/);
+    expect(await sentenceOf(line)).toMatch(/emulator.*name the file that it reads in TOKEN_PASSPHRASE_FILE/);
   });
 
   test("not where a file is named, wherever the tokens are", async () => {
     vi.stubEnv("STORE", undefined);
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", "a-project");
     keep(SHARED);
-    expect(parsePassphrases(text())).not.toContain(await well("passphrase rotate"));
+    expect(parsePassphrases(text())).not.toContain(await output("passphrase rotate"));
   });
 
   test.each(both)("where there is no file: %s", async (line) => {
-    expect(await told(line)).toMatch(/no passphrase file .*: TOKEN_PASSPHRASE_FILE must name/);
+    expect(await sentenceOf(line)).toMatch(/no passphrase file .*: TOKEN_PASSPHRASE_FILE must name/);
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", undefined);
     const { error } = await tokens(`--live ${line}`);
     expect(error).toMatch(/no passphrase file .*live.passphrase.{2}"npm start" makes it/);
@@ -250,7 +226,7 @@ describe("a rotation that can't be made says what to do", () => {
     ["one that no header can carry", "made-up-schön\n", "ASCII"],
   ])("where the file holds %s", async (_, content, words) => {
     writeFileSync(file, content);
-    for (const line of both) expect(await told(line)).toContain(words);
+    for (const line of both) expect(await sentenceOf(line)).toContain(words);
     expect(text()).toBe(content);
     expect(readdirSync(folder)).toEqual(["passphrase"]);
   });
@@ -258,7 +234,7 @@ describe("a rotation that can't be made says what to do", () => {
   test("where somebody else rotates just now", async () => {
     keep(SHARED);
     writeFileSync(`${file}.new`, "");
-    expect(await told("passphrase rotate")).toContain(`if nobody is, remove ${file}.new`);
+    expect(await sentenceOf("passphrase rotate")).toContain(`if nobody is, remove ${file}.new`);
     expect(text()).toBe(`${SHARED}\n`);
   });
 });
@@ -279,7 +255,7 @@ describe("a rotation in Secret Manager", () => {
   const texts = (name = PLACE) => google.versions(name).map(({ text, enabled }) => [text, enabled]);
 
   test("lets two live until its finish, in versions of the deployment's secret; those before are disabled", async () => {
-    const fresh = await well("passphrase rotate");
+    const fresh = await output("passphrase rotate");
     expect(fresh).toMatch(RANDOM);
     const both = `${fresh}\n${SHARED}\n`;
     expect(texts()).toEqual([
@@ -287,7 +263,7 @@ describe("a rotation in Secret Manager", () => {
       [both, true],
     ]);
     expect(parsePassphrases(both)).toEqual([fresh, SHARED]);
-    expect(await well("passphrase rotate --finish")).toContain("within a minute");
+    expect(await output("passphrase rotate --finish")).toContain("within a minute");
     expect(texts().slice(1)).toEqual([
       [both, false],
       [`${fresh}\n`, true],
@@ -295,7 +271,7 @@ describe("a rotation in Secret Manager", () => {
   });
 
   test("that is finished twice adds no version the second time", async () => {
-    const finish = async () => JSON.parse(await well("passphrase rotate --finish --json"));
+    const finish = async () => JSON.parse(await output("passphrase rotate --finish --json"));
     expect(await finish()).toEqual({ live: 1, ended: 0, within: 60, secret: PLACE });
     expect(texts()).toEqual([[SHARED, true]]);
   });
@@ -322,7 +298,7 @@ describe("a rotation in Secret Manager", () => {
   test("is of the secret that TOKEN_PASSPHRASE_FILE names", async () => {
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", undefined);
     vi.stubEnv("TOKEN_PASSPHRASE_FILE", PLACE);
-    const { passphrase: fresh, ...answer } = JSON.parse(await well("passphrase rotate --json"));
+    const { passphrase: fresh, ...answer } = JSON.parse(await output("passphrase rotate --json"));
     expect(answer).toEqual({ live: 2, ended: 0, within: 60, secret: PLACE });
     expect(texts().at(-1)).toEqual([`${fresh}\n${SHARED}\n`, true]);
   });
@@ -342,18 +318,20 @@ describe("a rotation in Secret Manager", () => {
     ],
     ["no name of one was given", "passphrase rotate --secret a/b", /--secret must be projects/],
   ])("is refused where %s", async (_, line, words) => {
-    expect(await told(line)).toMatch(words);
+    expect(await sentenceOf(line)).toMatch(words);
   });
 
   test("is refused where nothing says in which project", async () => {
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", undefined);
-    expect(await told("passphrase rotate --secret other")).toMatch(/^which project\?.*GOOGLE_CLOUD_PROJECT/);
+    expect(await sentenceOf("passphrase rotate --secret other")).toMatch(
+      /^which project\?.*GOOGLE_CLOUD_PROJECT/,
+    );
   });
 
   test("is refused where the secret holds three, and leaves it as it is", async () => {
     google.create(PLACE, `${SHARED}\n${OLDER}\ncanary-third`);
     for (const line of ["passphrase rotate", "passphrase rotate --finish"])
-      expect(await told(line)).toContain("it holds 3 passphrases");
+      expect(await sentenceOf(line)).toContain("it holds 3 passphrases");
     expect(google.versions(PLACE)).toHaveLength(1);
   });
 });
@@ -393,7 +371,7 @@ describe("a token's own passphrase", () => {
     expect(asked).toEqual([]);
     expect(said.join(" ")).not.toContain(printed[0]);
     expect(await fields()).toEqual({ clientId: "made-up", passphraseHash: sha256(printed[0] ?? "") });
-    expect(await well("passphrase clear sales --yes")).toContain("shared passphrase opens");
+    expect(await output("passphrase clear sales --yes")).toContain("shared passphrase opens");
     expect(await fields()).toEqual({ clientId: "made-up" });
   });
 
@@ -402,14 +380,14 @@ describe("a token's own passphrase", () => {
     "is replaced only where that is meant: %j",
     async (hash) => {
       await given(hash);
-      expect(await told("passphrase set sales")).toContain("--replace");
+      expect(await sentenceOf("passphrase set sales")).toContain("--replace");
       const no = await tokens("passphrase set sales", () => false);
       expect(no).toMatchObject({ printed: [], error: 'token "sales" was left as it is' });
       expect(no.asked).toEqual([expect.stringMatching(/own already/)]);
       expect(await fields()).toMatchObject({ passphraseHash: hash });
-      const own = await well("passphrase set sales", () => true);
+      const own = await output("passphrase set sales", () => true);
       expect(await fields()).toMatchObject({ passphraseHash: sha256(own) });
-      const again = JSON.parse(await well("passphrase set sales --replace --json"));
+      const again = JSON.parse(await output("passphrase set sales --replace --json"));
       expect(again).toMatchObject({ name: "sales", replaced: true, within: 30 });
       expect(await fields()).toMatchObject({ passphraseHash: sha256(again.passphrase) });
     },
@@ -417,19 +395,19 @@ describe("a token's own passphrase", () => {
 
   test.each([[HASH], [42]])("is cleared only where that is meant: %j", async (hash) => {
     await given(hash);
-    expect(await told("passphrase clear sales")).toContain("--yes");
+    expect(await sentenceOf("passphrase clear sales")).toContain("--yes");
     const no = await tokens("passphrase clear sales", () => false);
     expect(no).toMatchObject({ printed: [], error: 'token "sales" was left as it is' });
     expect(await fields()).toMatchObject({ passphraseHash: hash });
-    await well("passphrase clear sales", () => true);
+    await output("passphrase clear sales", () => true);
     expect(await fields()).not.toHaveProperty("passphraseHash");
   });
 
   test("is not there to be cleared twice", async () => {
     await given();
     for (const line of ["passphrase clear sales", "passphrase clear sales --yes"])
-      expect(await well(line)).toContain("has no passphrase of its own");
-    expect(JSON.parse(await well("passphrase clear sales --json"))).toMatchObject({ cleared: false });
+      expect(await output(line)).toContain("has no passphrase of its own");
+    expect(JSON.parse(await output("passphrase clear sales --json"))).toMatchObject({ cleared: false });
   });
 
   test.each(["passphrase set sales", "passphrase clear sales"])(
@@ -437,7 +415,7 @@ describe("a token's own passphrase", () => {
     async (line) => {
       await given(HASH);
       const newer = sha256("made-up-newer");
-      expect(await told(line, () => meanwhile(newer))).toContain("changed meanwhile");
+      expect(await sentenceOf(line, () => meanwhile(newer))).toContain("changed meanwhile");
       expect(await fields()).toMatchObject({ passphraseHash: newer });
     },
   );
@@ -454,13 +432,6 @@ describe("a token's own passphrase", () => {
   test("of a token that is not there is told with the name that was meant", async () => {
     await given();
     for (const line of ["passphrase set slaes", "passphrase clear slaes --yes"])
-      expect(await told(line)).toBe('there is no token "slaes": did you mean "sales"?');
+      expect(await sentenceOf(line)).toBe('there is no token "slaes": did you mean "sales"?');
   });
 });
-
-test.each(["passphrase", "passphrase rotate", "passphrase set", "passphrase clear"])(
-  "%s has examples in its help",
-  async (line) => {
-    expect((await tokens(`${line} --help`)).help).toContain("Examples:\n  npm run tokens -- passphrase");
-  },
-);

@@ -1,12 +1,10 @@
 import { CloudSchedulerClient } from "@google-cloud/scheduler";
 import { status } from "@grpc/grpc-js";
-import { Command } from "commander";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { MINUTE, SECOND } from "../../functions/core/time.ts";
-import type { Context } from "../../local/commands/context.ts";
-import { schedule } from "../../local/commands/schedule.ts";
-import { fakeClock, runtimeOf } from "../support/clock.ts";
+import { type Clock, fakeClock, runtimeOf } from "../support/clock.ts";
 import { type CloudScheduler, startCloudScheduler } from "../support/cloud-scheduler.ts";
+import { begin } from "../support/command-line.ts";
 import { redirect } from "../support/google-clients.ts";
 
 /** The schedule commands over Google's own library, against a stand-in for Cloud Scheduler, by a clock that can be turned. */
@@ -16,11 +14,13 @@ const SWEEP = `${REGION}/jobs/tokens-schedule-sweep`;
 const CENSUS = `${REGION}/jobs/tokens-schedule-census`;
 
 let google: CloudScheduler;
+let clock: Clock;
 beforeAll(async () => {
   google = await startCloudScheduler();
   redirect(CloudSchedulerClient, google.port);
 });
 beforeEach(() => {
+  clock = fakeClock(Date.now());
   google.clear();
   google.create({ name: CENSUS, schedule: "17 3 * * *" });
   google.create({ name: SWEEP });
@@ -31,69 +31,39 @@ afterAll(async () => {
   await google.close();
 });
 
-/** Runs a command in this process. `slept`: called each time it waits. */
+const HERE = "--project made-up --region europe-west1";
+let stop: () => void;
+
+/** Runs a command line. `at`: the options that say where; `slept`: called each time it waits. */
 async function tokens(
   line: string,
   { at = HERE, slept = () => {} }: { at?: string; slept?: () => void } = {},
 ) {
-  const shown = { printed: [] as string[], said: [] as string[], help: "" };
-  const never = () => Promise.reject(new Error("somebody was asked"));
-  const terminal: Context["terminal"] = {
-    interactive: false,
-    print: (text) => void shown.printed.push(text),
-    json: (value) => void shown.printed.push(JSON.stringify(value)),
-    say: (text) => void shown.said.push(text),
-    remark: () => {},
-    secret: never,
-    confirm: never,
-    piped: never,
+  const time = runtimeOf(clock);
+  const sleep = (ms: number) => {
+    slept();
+    return time.sleep(ms);
   };
-  const clock = fakeClock(Date.now());
-  const { sleep, ...runtime } = runtimeOf(clock);
-  const ending = new AbortController();
-  stop = () => ending.abort();
-  const context: Context = {
-    deployment: () => {
-      throw new Error("the store was looked for");
-    },
-    terminal,
-    runtime: {
-      ...runtime,
-      sleep(ms) {
-        slept();
-        return sleep(ms);
-      },
-    },
-    signal: ending.signal,
-  };
-  const writeOut = (text: string) => {
-    shown.help += text;
-  };
-  const program = new Command().exitOverride().configureOutput({ writeOut, writeErr: () => {} });
-  schedule(program, context);
-  const args = `schedule ${line} ${at}`.trim().split(" ");
-  const error = await program.parseAsync(args, { from: "user" }).then(
-    () => undefined,
-    (thrown: Error & { exitCode?: number }) => thrown,
-  );
-  return { ...shown, error: error?.message, name: error?.name, exitCode: error?.exitCode };
+  // Were the store looked for, it would be missing.
+  const env = { STORE: "no-such-file" };
+  const { ended, interrupt } = begin(`schedule ${line} ${at}`, { env, time: { ...time, sleep } });
+  stop = interrupt;
+  const { code, stdout, stderr } = await ended;
+  const said = stderr.split("\n").slice(0, -1);
+  return { stdout, code, error: code === 0 ? undefined : said.pop(), said };
 }
 
-const HERE = "--project made-up --region europe-west1";
-let stop: () => void;
-
-/** What it printed; throws what the command ended in. */
-async function well(line: string): Promise<string> {
-  const { printed, error } = await tokens(line);
+/** What a command line prints that succeeds. */
+async function output(line: string): Promise<string> {
+  const { stdout, error } = await tokens(line);
   expect({ line, error }).toEqual({ line, error: undefined });
-  return printed.join("\n");
+  return stdout.trimEnd();
 }
 
-/** The sentence that it ends in. */
-async function told(line: string, at?: string): Promise<string> {
-  const { error = "", name } = await tokens(line, at === undefined ? {} : { at });
-  expect({ line, error, name }).toEqual({ line, error, name: "CommandError" });
-  expect(error).not.toContain("\n");
+/** The sentence with which a command line fails. */
+async function sentenceOf(line: string, at?: string): Promise<string> {
+  const { error = "" } = await tokens(line, at === undefined ? {} : { at });
+  expect(error).not.toMatch(/^$|this is a bug/);
   return error;
 }
 
@@ -101,20 +71,22 @@ const orders = () => google.calls().filter((call) => !/^(Get|List)/.test(call));
 
 describe("status", () => {
   test("shows the jobs in a table: state, schedule, last attempt in words, next run", async () => {
-    const now = Date.now();
+    const now = clock.now();
     Object.assign(google.job(SWEEP), { lastAttempt: now - 14 * SECOND, code: 0, nextRun: now + 50 * SECOND });
-    Object.assign(google.job(CENSUS), { lastAttempt: now - 3 * 60 * MINUTE, code: 7 });
-    const [head, sweep, census] = (await well("status")).split("\n");
+    Object.assign(google.job(CENSUS), {
+      lastAttempt: now - 3 * 60 * MINUTE,
+      code: 7,
+      nextRun: now + MINUTE,
+    });
+    const [head, sweep, census] = (await output("status")).split("\n");
     expect(head).toMatch(/job +state +schedule +last attempt +result +next run/);
-    expect(sweep).toMatch(/^sweep +enabled +\* \* \* \* \* \(Etc\/UTC\) +1\ds ago +well +in (49|50)s$/);
-    expect(census).toMatch(
-      /^census +enabled +17 3 \* \* \* \(Etc\/UTC\) +3h ago +denied \(403\) +in (59s|1m)$/,
-    );
+    expect(sweep).toMatch(/^sweep +enabled +\* \* \* \* \* \(Etc\/UTC\) +14s ago +well +in 50s$/);
+    expect(census).toMatch(/^census +enabled +17 3 \* \* \* \(Etc\/UTC\) +3h ago +denied \(403\) +in 1m$/);
   });
 
   test("tells programs each instant, and what came of the last attempt", async () => {
     Object.assign(google.job(SWEEP), { lastAttempt: Date.UTC(2026, 0, 5, 8), code: 13 });
-    const { jobs, ...where } = JSON.parse(await well("status --json"));
+    const { jobs, ...where } = JSON.parse(await output("status --json"));
     expect(where).toEqual({ project: "made-up", region: "europe-west1" });
     expect(jobs).toEqual([
       {
@@ -132,11 +104,11 @@ describe("status", () => {
   });
 
   test("says of a job that was never tried, is under way, or stands still, that it is so", async () => {
-    Object.assign(google.job(SWEEP), { lastAttempt: Date.now(), code: -1 });
+    Object.assign(google.job(SWEEP), { lastAttempt: clock.now(), code: -1 });
     google.job(CENSUS).state = "PAUSED";
-    const { printed, said } = await tokens("status");
-    expect(printed[0]).toMatch(/^sweep .* now +under way/m);
-    expect(printed[0]).toMatch(/^census +paused .* none yet +- +-$/m);
+    const { stdout, said } = await tokens("status");
+    expect(stdout).toMatch(/^sweep .* now +under way/m);
+    expect(stdout).toMatch(/^census +paused .* none yet +- +-$/m);
     expect(said).toEqual(["the census is paused: npm run tokens -- schedule resume census"]);
     google.job(CENSUS).state = "DISABLED";
     expect((await tokens("status")).said[0]).toContain("disabled by Google");
@@ -148,17 +120,17 @@ describe("status", () => {
     vi.stubEnv("GOOGLE_CLOUD_PROJECT", "made-up");
     vi.stubEnv("GOOGLE_CLOUD_REGION", "europe-west1");
     expect(await tokens("status", { at: "" })).toMatchObject({ error: undefined });
-    expect(await tokens("status", { at: "--region empty-1" })).toMatchObject({ name: "CommandError" });
+    expect(await sentenceOf("status", "--region empty-1")).toContain("region empty-1");
   });
 });
 
 describe("run", () => {
   test("starts a sweep, waits until it has ended, and says so", async () => {
     Object.assign(google.job(SWEEP), { lastAttempt: Date.now() - MINUTE, code: 13 });
-    expect(await well("run")).toBe("the sweep ran, and the refresher answered that all is well");
+    expect(await output("run")).toBe("the sweep ran, and the refresher answered that all is well");
     expect(orders()).toEqual(["RunJob tokens-schedule-sweep"]);
     expect(google.job(SWEEP).code).toBe(0);
-    await well("run census");
+    await output("run census");
     expect(orders().at(-1)).toBe("RunJob tokens-schedule-census");
   });
 
@@ -170,16 +142,16 @@ describe("run", () => {
     [status.ABORTED, /failed \(gRPC 10\).*log/],
   ])("that ends with gRPC's status %d fails, and says what to do", async (code, words) => {
     google.answers(code);
-    expect(await told("run")).toMatch(words);
-    const { printed, exitCode } = await tokens("run --json");
-    expect(exitCode).toBe(1);
-    expect(JSON.parse(printed[0] ?? "")).toMatchObject({ started: true, result: { code } });
+    expect(await sentenceOf("run")).toMatch(words);
+    const { stdout, code: status } = await tokens("run --json");
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ started: true, result: { code } });
   });
 
   test("does not take the attempt before for its own", async () => {
     Object.assign(google.job(SWEEP), { lastAttempt: Date.now() - SECOND, code: 0 });
     google.answers(status.UNAVAILABLE);
-    expect(await told("run")).toContain("unavailable (503)");
+    expect(await sentenceOf("run")).toContain("unavailable (503)");
   });
 
   test("that never ends is not waited for for ever", async () => {
@@ -193,62 +165,61 @@ describe("run", () => {
     expect(said.slice(1)).toEqual(expect.arrayContaining([expect.stringMatching(/^15s: nothing is known/)]));
     expect(said.length).toBeLessThan(8);
     google.job(SWEEP).deadline = undefined;
-    expect(await told("run")).toContain("3m 30s later");
+    expect(await sentenceOf("run")).toContain("3m 30s later");
   });
 
   test("ends its waiting with Ctrl-C, and says that the sweep goes on", async () => {
     google.answers(undefined);
-    const { error, exitCode } = await tokens("run", { slept: () => stop() });
-    expect({ error, exitCode }).toMatchObject({
+    expect(await tokens("run", { slept: () => stop() })).toMatchObject({
       error: expect.stringContaining("the sweep goes on"),
-      exitCode: 130,
+      code: 130,
     });
   });
 
   test("--no-wait starts it, and claims nothing more", async () => {
     google.answers(status.INTERNAL);
-    expect(await well("run --no-wait")).toContain("is started");
-    expect(JSON.parse(await well("run census --no-wait --json"))).toMatchObject({ started: true });
+    expect(await output("run --no-wait")).toContain("is started");
+    expect(JSON.parse(await output("run census --no-wait --json"))).toMatchObject({ started: true });
   });
 
   test("of a paused job says what Cloud Scheduler makes of it", async () => {
     google.job(SWEEP).state = "PAUSED";
-    expect(await told("run")).toContain(
+    expect(await sentenceOf("run")).toContain(
       "does not run a job that is paused: npm run tokens -- schedule resume",
     );
     google.runsPaused(true);
-    expect(await well("run")).toContain("the sweep ran");
+    expect(await output("run")).toContain("the sweep ran");
     google.answers(undefined);
-    expect(await told("run")).toContain("the job is paused, which may be why");
+    expect(await sentenceOf("run")).toContain("the job is paused, which may be why");
   });
 });
 
 describe("pause and resume", () => {
   test("stop both jobs and say what ends with them, and set them going again", async () => {
-    const { printed, said } = await tokens("pause");
-    expect(printed).toEqual(["the sweep is paused", "the census is paused"]);
+    const { stdout, said } = await tokens("pause");
+    expect(stdout).toBe("the sweep is paused\nthe census is paused\n");
     expect(said.join("\n")).toMatch(
       /nobody reads ends.*between 2 and 12[\s\S]*consent[\s\S]*schedule resume/,
     );
     expect([google.job(SWEEP).state, google.job(CENSUS).state]).toEqual(["PAUSED", "PAUSED"]);
-    expect(await well("resume")).toMatch(
+    expect(await output("resume")).toMatch(
       /^the sweep is resumed, and runs in \w+\nthe census is resumed, and/,
     );
     expect([google.job(SWEEP).state, google.job(CENSUS).state]).toEqual(["ENABLED", "ENABLED"]);
   });
 
   test("say that it was so already, and ask nothing of Google", async () => {
-    expect(await well("resume sweep")).toContain("the sweep is not paused");
+    expect(await output("resume sweep")).toContain("the sweep is not paused");
     expect(orders()).toEqual([]);
-    await well("pause census");
+    await output("pause census");
     expect(google.job(SWEEP).state).toBe("ENABLED");
-    expect(await well("pause census")).toBe("the census is paused already");
+    expect(await output("pause census")).toBe("the census is paused already");
     expect(orders()).toEqual(["PauseJob tokens-schedule-census"]);
   });
 
   test("tell programs what they changed", async () => {
-    await well("pause sweep");
-    const { jobs } = JSON.parse(await well("pause --json"));
+    await output("pause sweep");
+    const { jobs } = JSON.parse(await output("pause --json"));
     expect(jobs).toEqual([
       expect.objectContaining({ job: "sweep", state: "paused", changed: false, nextRun: null }),
       expect.objectContaining({ job: "census", state: "paused", changed: true }),
@@ -259,17 +230,17 @@ describe("pause and resume", () => {
     google.fail("PauseJob", { code: status.OK }, () => {
       google.job(SWEEP).state = "PAUSED";
     });
-    expect(await well("pause sweep")).toBe("the sweep is paused already");
+    expect(await output("pause sweep")).toBe("the sweep is paused already");
     google.fail("ResumeJob", { code: status.OK }, () => {
       google.job(SWEEP).state = "ENABLED";
     });
-    expect(await well("resume sweep")).toContain("the sweep is not paused");
+    expect(await output("resume sweep")).toContain("the sweep is not paused");
   });
 
   test("of a job that Google has disabled say that they can't", async () => {
     google.job(SWEEP).state = "DISABLED";
     for (const line of ["pause sweep", "resume sweep"])
-      expect(await told(line)).toContain("disabled by Google because of an error");
+      expect(await sentenceOf(line)).toContain("disabled by Google because of an error");
     expect(google.job(SWEEP).state).toBe("DISABLED");
   });
 });
@@ -278,7 +249,7 @@ describe("the jobs are found", () => {
   test("among others of the project, over several pages", async () => {
     for (const other of ["backup", "tokens-schedule-sweeper", "nightly"])
       google.create({ name: `${REGION}/jobs/${other}` });
-    const { jobs } = JSON.parse(await well("status --json"));
+    const { jobs } = JSON.parse(await output("status --json"));
     expect(jobs.map(({ id }: { id: string }) => id)).toEqual([
       "tokens-schedule-sweep",
       "tokens-schedule-census",
@@ -288,14 +259,14 @@ describe("the jobs are found", () => {
 
   test("by the name of their service, where there are several", async () => {
     google.create({ name: `${REGION}/jobs/other-schedule-sweep` });
-    expect(await told("pause")).toMatch(/several.*--prefix, one of other-schedule, tokens-schedule$/);
+    expect(await sentenceOf("pause")).toMatch(/several.*--prefix, one of other-schedule, tokens-schedule$/);
     expect(orders()).toEqual([]);
-    expect(await well("pause --prefix tokens")).toContain("the sweep is paused");
+    expect(await output("pause --prefix tokens")).toContain("the sweep is paused");
     expect(orders()).toEqual(["PauseJob tokens-schedule-sweep", "PauseJob tokens-schedule-census"]);
     google.create({ name: `${REGION}/jobs/tokens-sweep` });
-    await well("pause --prefix tokens-");
+    await output("pause --prefix tokens-");
     expect(orders().at(-1)).toBe("PauseJob tokens-sweep");
-    expect(await told("status --prefix nobody")).toMatch(/begins with "nobody".*other-schedule/);
+    expect(await sentenceOf("status --prefix nobody")).toMatch(/begins with "nobody".*other-schedule/);
   });
 
   test.each([
@@ -310,15 +281,15 @@ describe("the jobs are found", () => {
     ],
     ["another project", "--project another --region europe-west1", /no job "…-sweep".*"another"/],
   ])("or not: where there is %s, it says so", async (_, at, words) => {
-    expect(await told("status", at)).toMatch(words);
+    expect(await sentenceOf("status", at)).toMatch(words);
   });
 
   test("or a job was removed in between", async () => {
     google.fail("PauseJob", { code: status.NOT_FOUND });
-    expect(await told("pause sweep")).toContain('there is no job "tokens-schedule-sweep" any more');
+    expect(await sentenceOf("pause sweep")).toContain('there is no job "tokens-schedule-sweep" any more');
     google.clear();
     google.create({ name: CENSUS });
-    expect(await told("run sweep")).toContain('no job for the sweep, only "tokens-schedule-census"');
+    expect(await sentenceOf("run sweep")).toContain('no job for the sweep, only "tokens-schedule-census"');
   });
 });
 
@@ -359,7 +330,7 @@ describe("what Google refuses is told in one sentence with its remedy", () => {
       ["GetJob", "run"],
     ] as const) {
       google.fail(method, failure);
-      const error = await told(line);
+      const error = await sentenceOf(line);
       expect(error).toMatch(words);
       expect(error).not.toContain("canary");
     }
@@ -367,17 +338,12 @@ describe("what Google refuses is told in one sentence with its remedy", () => {
 
   test("an order that nobody answered is not given twice", async () => {
     google.fail("RunJob", { code: UNAVAILABLE });
-    expect(await told("run")).toContain("did not answer");
+    expect(await sentenceOf("run")).toContain("did not answer");
     expect(orders()).toEqual(["RunJob tokens-schedule-sweep"]);
   });
 
   test("a question that nobody answered is asked again", async () => {
     google.fail("ListJobs", { code: UNAVAILABLE });
-    expect(await well("status")).toContain("sweep");
+    expect(await output("status")).toContain("sweep");
   });
-});
-
-test.each(["", "status", "run", "pause", "resume"])("schedule %s has examples in its help", async (line) => {
-  const { help } = await tokens(`${line} --help`.trim());
-  expect(help).toContain("Examples:\n  npm run tokens -- schedule");
 });

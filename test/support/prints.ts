@@ -113,6 +113,12 @@ export function printed(text: string): void {
   log("log", text.endsWith("\n") ? text : `${text}\n`);
 }
 
+/** Keeps what a program that runs in this process prints, as if it were a child with this command line. */
+export function recorder(command: string): (stream: Stream, text: string) => void {
+  const folder = process.env[VARIABLE];
+  return folder === undefined ? () => {} : keeper(folder, command);
+}
+
 /** Secrets by what they are: variables, headers and fields of documents. All else may be printed. */
 const SECRETS: Readonly<Record<string, string>> = {
   TOKEN_PASSPHRASE: "passphrase",

@@ -1,22 +1,14 @@
-import { readFileSync } from "node:fs";
-import path from "node:path";
-import { Command } from "commander";
-import type { Context } from "../../local/commands/context.ts";
+import type { Command } from "commander";
+import { runtime } from "../../functions/adapters/runtime.ts";
+import { makeProgram } from "../../local/commands/program.ts";
+import { openTerminal } from "../../local/terminal.ts";
 
-const LOCAL = path.resolve(import.meta.dirname, "../../local");
-
-/** The commands of the program, as `local/tokens.ts` makes it; none of them can do anything. */
-export async function commandTree(): Promise<Command> {
-  const program = new Command("npm run tokens --").option("--live");
-  const source = readFileSync(path.join(LOCAL, "tokens.ts"), "utf8");
-  const [, list = ""] = /const COMMANDS = \[([^\]]+)\]/.exec(source) ?? [];
-  const wanted = list.split(/[\s,]+/);
-  const imports = source.matchAll(/^import \{ ([^}]+) \} from "(\.\/commands\/[\w-]+\.ts)";/gm);
-  for (const [, names = "", file = ""] of imports)
-    for (const name of names.split(", "))
-      if (wanted.includes(name)) (await import(path.join(LOCAL, file)))[name](program, {} as Context);
+/** The commands of the program; none of them does anything. */
+export function commandTree(): Command {
+  const { signal } = new AbortController();
+  const program = makeProgram({ env: {}, terminal: openTerminal(signal), runtime, signal });
   for (const command of allOf(program)) {
-    command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
+    command.configureOutput({ writeOut: () => {}, writeErr: () => {} });
     if (command.commands.length === 0) command.action(() => {});
   }
   return program;
@@ -25,13 +17,16 @@ export async function commandTree(): Promise<Command> {
 /** A command with all below it. */
 export const allOf = (command: Command): Command[] => [command, ...command.commands.flatMap(allOf)];
 
-/** Parses what stands after `npm run tokens --`, as a shell would take it apart; rejects where it is no command line of ours. */
-export async function tokensProgram(): Promise<(line: string) => Promise<void>> {
-  const program = await commandTree();
+/** Parses what stands after `npm run tokens --`; rejects where it is no command line of the program. */
+export function tokensProgram(): (line: string) => Promise<void> {
+  const program = commandTree();
   return async (line) => {
-    const words = [...line.matchAll(/'((?:[^']|'\\'')*)'|"([^"]*)"|(\S+)/g)].map(
-      ([, single, double, bare]) => single ?? double ?? bare ?? "",
-    );
-    await program.parseAsync(words, { from: "user" });
+    await program.parseAsync(wordsOf(line), { from: "user" });
   };
 }
+
+/** The words of a command line, as a shell splits it. */
+export const wordsOf = (line: string): string[] =>
+  [...line.matchAll(/'((?:[^']|'\\'')*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, bare]) => single ?? double ?? bare ?? "",
+  );

@@ -61,6 +61,8 @@ export interface ServedOptions {
   legacy?: boolean;
   /** `SETUP_URL` is not set. */
   withoutSetupUrl?: boolean;
+  /** The store's file; in memory without it. */
+  file?: string;
   /** The clock and the sleep of this machine. */
   realTime?: boolean;
 }
@@ -180,7 +182,14 @@ function watched(store: DocumentStore, note: (secret: unknown) => void, outage: 
 type Failing = (operation: Operation) => Error | undefined;
 
 export async function startServed(options: ServedOptions = {}) {
-  const { sample = false, corsOrigins = [], legacy = true, withoutSetupUrl, realTime } = options;
+  const {
+    sample = false,
+    corsOrigins = [],
+    legacy = true,
+    withoutSetupUrl,
+    file = ":memory:",
+    realTime,
+  } = options;
   const time = manualTime(START);
   const runtime: Runtime = realTime ? realRuntime : { ...time, secret: realRuntime.secret };
   const now = runtime.now;
@@ -202,8 +211,8 @@ export async function startServed(options: ServedOptions = {}) {
   sandbox.authority.registerClient(CLIENT);
 
   const outage: { fail?: Failing } = {};
-  const memory = openSqlite(":memory:", now);
-  const documents = watched(memory, note, outage);
+  const opened = openSqlite(file, now);
+  const documents = watched(opened, note, outage);
   const store = tokenStore(documents, now);
   const passphrases = await openPassphrases({ text: `${PASSPHRASE}\n${OLD_PASSPHRASE}\n` }, log, now);
   const endpoint = notedEndpoint(webexEndpoint(webexUrl), note);
@@ -364,7 +373,7 @@ export async function startServed(options: ServedOptions = {}) {
       for (const server of [lookup, setup, refresher]) await server.close();
       await sandbox.close();
       await new Promise((resolve) => setImmediate(resolve));
-      await memory.close();
+      await opened.close();
       for (const line of lines) expect(line).toMatch(/^\{[^\n]*\}\n$/);
       const leaked = [...secrets].filter((secret) => [...lines, ...bodies].join("\n").includes(secret));
       expect(leaked, "secrets in log lines or error bodies").toEqual([]);
