@@ -6,12 +6,12 @@ import { openShop, workingToken } from "../support/console.ts";
 import { expectAccessible, expectNoSideways, failing, names } from "./pages.ts";
 import { inBrowser } from "./shops.ts";
 
-/** What tries to do harm to the page, or through it, in a real browser. */
+/** Attacks on the page, and through it, in a real browser. */
 
 describe.skipIf(!hasBrowser())("the page", () => {
   const { browser, newShop, open } = inBrowser();
 
-  test("names and texts that are made to do harm are shown as the text that they are", async () => {
+  test("shows names and values that hold HTML, scripts or bidi characters as plain text", async () => {
     const shop = await newShop();
     const evil = [
       `<img src=x onerror="alert(1)">`,
@@ -29,7 +29,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
         scopes: "<i>x</i>",
         orgId: "<u>org</u>",
         accessToken: "canary_<s>cluster</s>_no",
-        failure: failing("<img src=y onerror=alert(5)>", true),
+        failure: failing(shop.now(), "<img src=y onerror=alert(5)>", true),
       });
     const opened = await open(shop);
     const { page, complaints, close } = opened;
@@ -52,7 +52,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
     await close();
   });
 
-  test("no other page reaches the console with the cookie, and no script reads it", async () => {
+  test("refuses requests of another page that carry the cookie, which no script can read", async () => {
     const shop = await newShop();
     await shop.put("sales", workingToken(shop, shop.client()));
     const { page, close } = await open(shop);
@@ -107,7 +107,7 @@ describe.skipIf(!hasBrowser())("the page", () => {
     await close();
   });
 
-  test("says so when the console has ended", async () => {
+  test("says that the console does not answer once it has ended", async () => {
     const shop = await openShop();
     await shop.put("sales", workingToken(shop, shop.client()));
     const { page, close } = await open(shop);

@@ -4,18 +4,19 @@ import { expect } from "vitest";
 import { sha256 } from "../../functions/core/hash.ts";
 import { HOUR, MINUTE } from "../../functions/core/time.ts";
 import type { Shop } from "../support/console.ts";
+import { HANG } from "../support/hang.ts";
 
 const DESKTOP = { width: 1280, height: 800 };
 
-/** A page of the console, and what went wrong in it that nobody saw. */
+/** A page of the console, with the errors that it does not show. */
 export interface Opened {
   page: Page;
-  /** What the browser complained of: errors of scripts, and what the policy forbade. */
+  /** Messages of the browser: script errors, violations of the content security policy, dialogs. */
   complaints: string[];
   close(): Promise<void>;
 }
 
-/** Opens the console in a browser profile of its own, with the key. */
+/** Opens the console in a new browser profile, with the key. Dates are in UTC and British English. */
 export async function openPage(
   browser: Browser,
   shop: Pick<Shop, "page" | "origin">,
@@ -27,7 +28,7 @@ export async function openPage(
     timezoneId: "UTC",
     ...options,
   });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(HANG);
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: shop.origin });
   const page = await context.newPage();
   const complaints: string[] = [];
@@ -50,7 +51,7 @@ interface Violation {
   nodes: { target: string[]; failureSummary?: string }[];
 }
 
-/** Nothing that axe finds serious is on the page as it is. */
+/** axe finds nothing serious on the page. */
 export async function expectAccessible(page: Page): Promise<void> {
   await page.evaluate(axe.source);
   const violations = (await page.evaluate(
@@ -62,7 +63,7 @@ export async function expectAccessible(page: Page): Promise<void> {
   expect(told).toEqual([]);
 }
 
-/** The page needs no scrolling from side to side. */
+/** The page does not scroll sideways. */
 export async function expectNoSideways(page: Page): Promise<void> {
   const wide = await page.evaluate(
     "document.documentElement.scrollWidth - document.documentElement.clientWidth",
@@ -70,7 +71,15 @@ export async function expectNoSideways(page: Page): Promise<void> {
   expect(wide).toBeLessThanOrEqual(0);
 }
 
-/** Presses the consent's button on the page that opens when `act` is done, and gives its text after that. */
+/** Texts of the elements that hold more than they show. */
+export const cutOff = (page: Page, selector: string) =>
+  page.evaluate(
+    `[...document.querySelectorAll("${selector}")]
+      .filter((it) => it.scrollWidth > it.clientWidth || it.scrollHeight > it.clientHeight)
+      .map((it) => it.className + ": " + it.textContent)`,
+  ) as Promise<string[]>;
+
+/** Presses a button of the consent page that `act` opens; gives the text of the page that follows. */
 export async function consentIn(
   page: Page,
   act: () => Promise<void>,
@@ -87,11 +96,11 @@ export async function consentIn(
 /** What the page put on the clipboard. */
 export const clipboard = (page: Page) => page.evaluate("navigator.clipboard.readText()") as Promise<string>;
 
-/** A failure of the last hour, as the store holds it. */
-export function failing(code: string, permanent: boolean) {
-  const at = Date.now() - 5 * MINUTE;
+/** Three failures since an hour before the last one, which was 5 minutes before `now`, as the store holds them. */
+export function failing(now: number, code: string, permanent: boolean) {
+  const at = now - 5 * MINUTE;
   return { count: 3, code, since: at - HOUR, at, permanent, inputs: sha256("others") };
 }
 
-/** The tokens on the page from top to bottom. */
+/** Names of the tokens on the page from top to bottom. */
 export const names = ({ page }: Opened) => page.getByRole("rowheader").allInnerTexts();

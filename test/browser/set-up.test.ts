@@ -6,12 +6,12 @@ import { PASSPHRASE } from "../support/console.ts";
 import { clipboard, consentIn, expectAccessible } from "./pages.ts";
 import { inBrowser } from "./shops.ts";
 
-/** The guided set-up in a real browser, against the whole service and the strict sandbox. */
+/** The guided set-up in a real browser, with the whole service and the sandbox behind it. */
 
 describe.skipIf(!hasBrowser())("the guided set-up", () => {
   const { newShop, open } = inBrowser();
 
-  test("leads from an empty store to a curl line that answers with a token that works", async () => {
+  test("leads from an empty store to a curl command that prints a working token", async () => {
     const shop = await newShop({ service: true });
     const { page, complaints, close } = await open(shop);
     await expect.poll(() => page.locator("h1").innerText()).toBe("No tokens yet");
@@ -28,13 +28,13 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await page.getByLabel("cjp:user").check();
     await page.getByRole("button", { name: "Save" }).click();
 
-    // Whatever had the focus is gone: it goes to the next step.
+    // The element with the focus is gone; the next step gets it.
     await expect.poll(() => page.evaluate("document.activeElement?.textContent")).toBe("Authorize it");
     const said = await consentIn(page, () =>
       page.getByRole("button", { name: "Authorize with Webex" }).click(),
     );
     expect(said).toContain("Authorized");
-    await page.getByText(/is authorized: it lives 29m/).waitFor();
+    await page.getByText(/is authorized: it lives 2\dm/).waitFor();
     await expectAccessible(page);
     expect((await shop.store.read("sales & more"))?.document.scope).toBe(
       "cjp:config_read cjp:config_write cjp:user",
@@ -57,7 +57,7 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await close();
   });
 
-  test("has a snippet for each caller, each with a button that copies it", async () => {
+  test("has a snippet for each kind of caller, each with a button that copies it", async () => {
     const shop = await newShop({ service: true });
     await shop.put("sales", { clientId: "C", redirectUri: "http://127.0.0.1/callback" });
     const { page, close } = await open(shop);
@@ -82,10 +82,10 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await close();
   });
 
-  test("says next to each field what is wrong with it, and puts the cursor there", async () => {
+  test("shows the error next to each invalid field, and focuses the first", async () => {
     const { page, complaints, close } = await open(await newShop({ service: true }));
     await page.getByRole("link", { name: "Set up the first token" }).click();
-    // From here on with the keyboard alone.
+    // From here on with the keyboard only.
     const name = page.getByLabel("Name of the token");
     await name.focus();
     await page.keyboard.type("a/b");
@@ -103,7 +103,7 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await close();
   });
 
-  test("takes the tokens of a Service App, with nobody to consent", async () => {
+  test("imports the refresh token of a Service App without a consent", async () => {
     const shop = await newShop({ service: true });
     const client = shop.client({ redirectUris: [] });
     const { page, close } = await open(shop);
@@ -120,7 +120,7 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await close();
   });
 
-  test("says where the tokens of a Service App are not taken, and leads to where that is mended", async () => {
+  test("says that Webex refuses the tokens of a Service App, and links to the page that repairs it", async () => {
     const shop = await newShop({ service: true });
     const { clientId } = shop.client({ redirectUris: [] });
     const { page, close } = await open(shop);
@@ -139,7 +139,7 @@ describe.skipIf(!hasBrowser())("the guided set-up", () => {
     await close();
   });
 
-  test("lets the sandbox make a Service App to practise with, whose refresh token no page sees", async () => {
+  test("makes a practice Service App in the sandbox without showing its refresh token", async () => {
     const shop = await newShop({ service: true });
     const { page, complaints, close } = await open(shop);
     await page.getByRole("link", { name: "Set up the first token" }).click();

@@ -1,14 +1,12 @@
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, vi } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 import { startBrowser } from "../support/browser.ts";
 import { openShop, type Shop } from "../support/console.ts";
 import { stopAll } from "../support/processes.ts";
 import { type Opened, openPage } from "./pages.ts";
 
-/** To be called where tests are described: one browser for all of them, and consoles that are closed with it. */
+/** Call it in a describe block: its tests share one browser, which is closed at the end with all their consoles. */
 export function inBrowser() {
-  // A page that is drawn late on a busy machine is no failure.
-  vi.setConfig({ testTimeout: 60_000 });
   let browser: Browser;
   const shops: Shop[] = [];
   beforeAll(async () => {

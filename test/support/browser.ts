@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { type Browser, chromium } from "playwright-core";
+import { HANG } from "./hang.ts";
 
 const ARGS = [
   "--no-sandbox",
@@ -12,7 +13,7 @@ const ARGS = [
   "--disable-sync",
 ];
 
-/** The Chromium of this machine, as Debian and others install it; `undefined` where there is none. */
+/** The path of this machine's Chromium; `undefined`: none is installed. */
 export const CHROMIUM = [
   process.env.CHROMIUM,
   ...(process.env.PATH ?? "")
@@ -26,7 +27,7 @@ const WITHOUT =
   "!!! no Chromium: every test of the page in a browser is SKIPPED. To have it, install the package chromium, or name " +
   "the program in CHROMIUM";
 
-/** Whether tests can be run in a browser; says so loudly where they can't. Throws where they must be. */
+/** False, with a warning, where there is no Chromium; throws there if REQUIRE_BROWSER=1. */
 export function hasBrowser(): boolean {
   if (CHROMIUM !== undefined) return true;
   if (process.env.REQUIRE_BROWSER === "1") throw new Error(WITHOUT);
@@ -34,8 +35,8 @@ export function hasBrowser(): boolean {
   return false;
 }
 
-/** A real browser with an empty profile of its own. */
+/** A real browser with an empty profile. */
 export function startBrowser(): Promise<Browser> {
   if (CHROMIUM === undefined) throw new Error(WITHOUT);
-  return chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true });
+  return chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true, timeout: HANG });
 }

@@ -96,6 +96,7 @@ export async function openShop(options: ShopOptions = {}) {
   const { origin, host, searchParams } = new URL(page.url);
   let clients = 0;
   return {
+    now,
     documents,
     store,
     sandbox,
@@ -133,9 +134,9 @@ export async function openShop(options: ShopOptions = {}) {
 }
 
 /** The fields of a token that works, granted `age` ms ago. */
-export function workingToken(shop: Pick<Shop, "sandbox" | "url">, client: Client, age = HOUR): RawFields {
+export function workingToken(shop: Pick<Shop, "sandbox" | "now">, client: Client, age = HOUR): RawFields {
   const live = shop.sandbox.authority.issue(client.clientId);
-  const back = Date.now() - age;
+  const back = shop.now() - age;
   return {
     clientId: client.clientId,
     clientSecret: client.clientSecret,
