@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { table } from "./commands/table.ts";
-import { buildFunctions, runProgram, say } from "./deploy/main.ts";
+import { buildFunctions, here, runProgram, type World } from "./deploy/main.ts";
 import { preflight } from "./deploy/preflight.ts";
 import { checkStack, findStackOrExample, INFRA } from "./deploy/stack.ts";
 
@@ -9,12 +9,12 @@ interface Options {
   offline?: boolean;
 }
 
-runProgram(
+export const previewProgram = (world: World): Command =>
   new Command("npm run preview --")
     .description(
       "Builds the functions, and shows what deploying them would create, change or delete. Changes nothing.",
     )
-    .option("--stack <name>", "which one: infra/Pulumi.<name>.yaml (the only one there is, unless given)")
+    .option("--stack <name>", "which one: infra/Pulumi.<name>.yaml (default: the only one)")
     .option("--offline", "show all that a stack consists of, and why; needs no cloud, login or Pulumi CLI")
     .argument("[arguments...]", "after --: more for pulumi preview")
     .addHelpText(
@@ -27,27 +27,26 @@ Examples:
 `,
     )
     .action((more: string[], options: Options) =>
-      options.offline ? offline(options) : online(options, more),
-    ),
-);
+      options.offline ? offline(options, world) : online(options, more, world),
+    );
 
-async function offline({ stack: named }: Options): Promise<void> {
-  const stack = findStackOrExample(named);
+async function offline({ stack: named }: Options, world: World): Promise<void> {
+  const stack = findStackOrExample(named, world.root);
   checkStack(stack);
-  await buildFunctions();
+  await buildFunctions(world);
   const { plannedFor } = await import("./deploy/resources.ts");
   const planned = await plannedFor(stack);
-  console.log(
-    await table(
-      ["NAME", "KIND", "WHY"],
-      planned.map(({ name, kind, why }) => [name, kind, why]),
-    ),
+  const rows = planned.map(({ name, kind, why }) => [name, kind, why]);
+  world.stdout(`${await table(["NAME", "KIND", "WHY"], rows)}\n`);
+  world.stderr(
+    `${planned.length} resources, with the options of ${stack.file}; nothing was asked of Google\n`,
   );
-  say(`${planned.length} resources, with the options of ${stack.file}; nothing was asked of Google`);
 }
 
-async function online({ stack: named }: Options, more: string[]): Promise<void> {
-  const { stack, cli } = await preflight(named);
-  await buildFunctions();
-  process.exitCode = await cli.run("preview", "--cwd", INFRA, "--stack", stack.name, ...more);
+async function online({ stack: named }: Options, more: string[], world: World): Promise<void> {
+  const { stack, cli } = await preflight(named, world);
+  await buildFunctions(world);
+  world.exit(await cli.run("preview", "--cwd", INFRA, "--stack", stack.name, ...more));
 }
+
+if (import.meta.main) await runProgram(previewProgram(here), here, process.argv.slice(2));

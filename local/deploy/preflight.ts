@@ -1,10 +1,11 @@
 import type { AuthClient } from "google-auth-library";
 import { CommandError } from "../commands/errors.ts";
-import { type Cli, openCli } from "./cli.ts";
+import type { Cli } from "./cli.ts";
 import { googleIdentity } from "./google.ts";
+import type { World } from "./main.ts";
 import { checkOwn, checkStack, checkUnlocked, findStack, INFRA, type Stack } from "./stack.ts";
 
-/** All that a deployment needs, found to be there. */
+/** What a deployment needs, checked. */
 export interface Ready {
   stack: Stack;
   cli: Cli;
@@ -13,18 +14,21 @@ export interface Ready {
 }
 
 /**
- * Looks for all that would fail later, the nearest first, and changes nothing. Throws a `CommandError` that says in one
- * sentence what is missing, and how to get it.
+ * Checks everything that would fail later, local things first, and changes nothing. Throws a `CommandError` that says in
+ * one sentence what is missing, and how to get it.
  */
-export async function preflight(named: string | undefined): Promise<Ready> {
-  const stack = findStack(named);
+export async function preflight(
+  named: string | undefined,
+  { env, root, openCli }: Pick<World, "env" | "root" | "openCli">,
+): Promise<Ready> {
+  const stack = findStack(named, root);
   checkStack(stack);
   checkOwn(stack);
-  checkUnlocked(stack, process.env);
+  checkUnlocked(stack, env);
   const cli = await openCli();
-  const identity = await googleIdentity(stack.values["gcp:project"], process.env);
+  const identity = await googleIdentity(stack.values["gcp:project"], env);
   // A state that is kept in a bucket is reached with Google's credentials: they come first.
-  await pulumi(cli, ["whoami"], LOGGED_OUT, 'nobody is logged in to Pulumi: run "npx pulumi login"');
+  await pulumi(cli, ["whoami"], LOGGED_OUT, 'you are not logged in to Pulumi: run "npx pulumi login"');
   await pulumi(
     cli,
     ["stack", "--show-name", "--stack", stack.name, "--cwd", INFRA],
@@ -34,13 +38,13 @@ export async function preflight(named: string | undefined): Promise<Ready> {
   return { stack, cli, identity };
 }
 
-/** How Pulumi says it, and how Go's network library does, which it is built on. */
+/** The words of Pulumi, and of Go's network library, in errors. */
 const LOGGED_OUT = /log ?in|logged|access.token/i;
 const NO_STACK = /no stack|not found/i;
 const AWAY =
   /no such host|dial tcp|connection refused|network is unreachable|i\/o timeout|deadline exceeded/i;
 
-/** Asks Pulumi something that it must know. Of what it does not like, a first line of its own is told. */
+/** Runs a query of Pulumi that must succeed. Of an error that is not known here, its first line is printed. */
 async function pulumi(cli: Cli, args: string[], missing: RegExp, sentence: string): Promise<void> {
   const { code, stderr } = await cli.ask(...args);
   if (code === 0) return;

@@ -3,7 +3,6 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { ArgsError, UNOPENED } from "../../infra/args.ts";
 import { NAMESPACE, readConfig, type Values } from "../../infra/config.ts";
-import { ROOT } from "../build/names.ts";
 import { CommandError } from "../commands/errors.ts";
 
 /** The folder of the Pulumi program, from where the commands run. */
@@ -13,30 +12,30 @@ const fileOf = (stack: string) => `${INFRA}/Pulumi.${stack}.yaml`;
 
 /** A stack's configuration, as its file has it. */
 export interface Stack {
-  /** As Pulumi is told it. */
+  /** As the Pulumi CLI takes it. */
   name: string;
   file: string;
-  /** Secrets are closed: `UNOPENED` stands for them. */
+  /** Secrets are encrypted: `UNOPENED` stands for each. */
   values: Values;
   /** More values come from environments of Pulumi Cloud, which are not read here. */
   more: boolean;
-  /** Secrets in it and in Pulumi's state are closed with a passphrase of its own. */
+  /** A passphrase of its own encrypts the secrets in it and in Pulumi's state. */
   locked: boolean;
 }
 
-/** The one that is named, else the only one that there is. Throws `CommandError`. */
-export function findStack(named: string | undefined): Stack {
-  const name = named ?? onlyStack();
+/** The stack with this name, or the only one. Throws `CommandError`. */
+export function findStack(named: string | undefined, root: string): Stack {
+  const name = named ?? onlyStack(root);
   if (name === undefined)
     throw new CommandError(
       `there is no stack yet: cp ${fileOf(EXAMPLE)} ${fileOf("dev")}, change its values to yours, then run "npx pulumi stack init dev --cwd ${INFRA}"`,
     );
-  return readStack(name);
+  return readStack(name, root);
 }
 
-/** The same, or what `Pulumi.example.yaml` shows where there is no stack. Throws `CommandError`. */
-export const findStackOrExample = (named: string | undefined): Stack =>
-  readStack(named ?? onlyStack() ?? EXAMPLE);
+/** The same; without any stack, `Pulumi.example.yaml`. Throws `CommandError`. */
+export const findStackOrExample = (named: string | undefined, root: string): Stack =>
+  readStack(named ?? onlyStack(root) ?? EXAMPLE, root);
 
 /** Throws `CommandError` that names the file, and everything in it that is missing or wrong. */
 export function checkStack({ file, values, more }: Stack): void {
@@ -48,7 +47,7 @@ export function checkStack({ file, values, more }: Stack): void {
   }
 }
 
-/** Google would refuse what is the example's in the middle of the work. Throws `CommandError`. */
+/** Google would refuse the example's values in the middle of the deployment. Throws `CommandError`. */
 export function checkOwn({ file, values }: Stack): void {
   const texts = Object.entries(values).filter(([, value]) => /@example\.com\b|^my-project$/.test(value));
   const keys = texts.map(([key]) => `"${key.replace(`${NAMESPACE}:`, "")}"`);
@@ -58,21 +57,21 @@ export function checkOwn({ file, values }: Stack): void {
     );
 }
 
-/** Pulumi asks a person only where all that it prints is shown: not where its outputs are read. Throws `CommandError`. */
+/** Pulumi can't ask for a passphrase while its output is read here. Throws `CommandError`. */
 export function checkUnlocked(
   { name, locked }: Stack,
   env: Readonly<Record<string, string | undefined>>,
 ): void {
-  // An empty passphrase is one, too.
+  // An empty passphrase counts.
   if (!locked || env.PULUMI_CONFIG_PASSPHRASE !== undefined || env.PULUMI_CONFIG_PASSPHRASE_FILE) return;
   throw new CommandError(
     `Pulumi can't open the secrets of stack "${name}": export PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE with the name of a file that holds it`,
   );
 }
 
-/** `undefined`: there is none. */
-function onlyStack(): string | undefined {
-  const names = readdirSync(path.join(ROOT, INFRA)).flatMap(
+/** `undefined`: there is no stack. */
+function onlyStack(root: string): string | undefined {
+  const names = readdirSync(path.join(root, INFRA)).flatMap(
     (file) => /^Pulumi\.(.+)\.yaml$/.exec(file)?.slice(1) ?? [],
   );
   const [first, ...others] = names.filter((name) => name !== EXAMPLE).sort();
@@ -84,10 +83,10 @@ function onlyStack(): string | undefined {
   return first;
 }
 
-function readStack(name: string): Stack {
-  // Pulumi takes organization/project/stack, too.
+function readStack(name: string, root: string): Stack {
+  // Pulumi also takes organization/project/stack.
   const file = fileOf(name.split("/").at(-1) ?? name);
-  const { config, environment, encryptionsalt } = asMap(parse(file, textOf(file)));
+  const { config, environment, encryptionsalt } = asMap(parse(file, textOf(file, root)));
   const values = Object.entries(asMap(config)).flatMap(([key, value]) => {
     const text = textIn(value);
     return text === undefined ? [] : [[key.includes(":") ? key : `${NAMESPACE}:${key}`, text]];
@@ -101,9 +100,9 @@ function readStack(name: string): Stack {
   };
 }
 
-function textOf(file: string): string {
+function textOf(file: string, root: string): string {
   try {
-    return readFileSync(path.join(ROOT, file), "utf8");
+    return readFileSync(path.join(root, file), "utf8");
   } catch {
     throw new CommandError(
       `${file} can't be read: cp ${fileOf(EXAMPLE)} ${file}, and change its values to yours`,
@@ -111,7 +110,7 @@ function textOf(file: string): string {
   }
 }
 
-/** Of js-yaml, which Pulumi's own library reads these files with. */
+/** Part of js-yaml, with which Pulumi's own library reads these files. */
 interface Yaml {
   load(text: string, options: { schema: unknown }): unknown;
   CORE_SCHEMA: unknown;
@@ -132,14 +131,14 @@ function parse(file: string, text: string): unknown {
 const asMap = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 
-/** As Pulumi hands it to programs; `undefined`: nothing stands there. */
+/** As Pulumi hands it to programs; `undefined`: no value. */
 function textIn(value: unknown): string | undefined {
   const closed = withoutSecrets(value);
   if (closed === null || closed === undefined) return undefined;
   return typeof closed === "object" ? JSON.stringify(closed) : String(closed);
 }
 
-/** `{ secure: … }` is a secret, wherever it stands. */
+/** `{ secure: … }` is a secret at any depth. */
 function withoutSecrets(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutSecrets);
   if (typeof value !== "object" || value === null) return value;

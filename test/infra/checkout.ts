@@ -2,54 +2,25 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, wr
 import { createRequire } from "node:module";
 import path from "node:path";
 import { type Child, run } from "../e2e/child.ts";
-import { freePort, temporaryFolder } from "../support/processes.ts";
+import { temporaryFolder } from "../support/processes.ts";
+import { type CliAnswer, STACK } from "./deployer.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const { version } = createRequire(import.meta.url)("pulumi/package.json");
 const PARTS = ["package.json", "package-lock.json", "firebase.rules", "functions", "infra", "local"];
 
-/** What the stand-in for Pulumi's CLI answers to a command, such as "whoami"; exit code 0 and nothing unless given. */
-export interface CliAnswer {
-  code?: number;
-  stdout?: string;
-  stderr?: string;
-  /** It goes on until a signal ends it, with `code`. */
-  waits?: boolean;
-}
+/** `waits`: runs until a signal ends it, with `code`. */
+type ProcessAnswer = CliAnswer & { waits?: boolean };
 
-/** A checkout of the project of its own: stacks, builds and Pulumi's home are nobody else's. */
+/** A copy of the project with one stack, "dev", and a stand-in for Pulumi's CLI as an executable. */
 export interface Checkout {
-  folder: string;
-  /** Writes `infra/Pulumi.<name>.yaml`. */
-  stack(name: string, yaml: string): void;
-  /** Puts a stand-in for the CLI where Pulumi's npm package keeps what it has downloaded. */
-  pulumi(answers: Record<string, CliAnswer>): void;
-  /** The command lines that the stand-in got, in order. */
+  /** What the stand-in answers from now on. */
+  pulumi(answers: Readonly<Record<string, ProcessAnswer>>): void;
+  /** The command lines and signals that the stand-in got, in order. */
   calls(): string[];
   /** `npm run preview` or `npm run deploy`, without npm. */
-  start(script: "preview" | "deploy", args: string[], env?: Record<string, string>): Child;
+  start(script: "preview" | "deploy", args: string[], env: Record<string, string>): Child;
   built(): boolean;
-}
-
-/** The least that a stack can say. */
-export const STACK = "config:\n  gcp:project: made-up-project\n  gcp:region: europe-west1\n";
-export const IDENTITY = { GOOGLE_OAUTH_ACCESS_TOKEN: "canary-google-access-token" };
-export const LOGGED_IN: Record<string, CliAnswer> = {
-  whoami: { stdout: "made-up\n" },
-  stack: { stdout: "dev\n" },
-};
-
-/** Runs it to its end. */
-export async function outcomeOf(here: Checkout, script: "preview" | "deploy", args: string[], env = {}) {
-  const child = here.start(script, args, env);
-  const { code } = await child.ended;
-  return { code, stdout: child.stdout(), stderr: child.stderr() };
-}
-
-/** Such that nothing can be fetched, whatever network this machine has. */
-export async function offline(): Promise<Record<string, string>> {
-  const proxy = `http://127.0.0.1:${await freePort()}`;
-  return { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: proxy, HTTP_PROXY: proxy };
 }
 
 export async function checkout(): Promise<Checkout> {
@@ -60,12 +31,12 @@ export async function checkout(): Promise<Checkout> {
       filter: (file) => !/Pulumi\.(?!example\.)[^/]+\.yaml$/.test(file),
     });
   symlinkSync(path.join(ROOT, "node_modules"), path.join(folder, "node_modules"));
+  writeFileSync(path.join(folder, "infra", "Pulumi.dev.yaml"), STACK);
+  // Where Pulumi's npm package keeps the CLI that it has downloaded.
   const home = await temporaryFolder();
   const bin = path.join(home, "versions", version, "bin");
   const calls = path.join(folder, "calls.txt");
   return {
-    folder,
-    stack: (name, yaml) => writeFileSync(path.join(folder, "infra", `Pulumi.${name}.yaml`), yaml),
     pulumi(answers) {
       mkdirSync(bin, { recursive: true });
       writeFileSync(path.join(bin, "answers.json"), JSON.stringify(answers));
@@ -73,7 +44,7 @@ export async function checkout(): Promise<Checkout> {
       chmodSync(path.join(bin, "pulumi"), 0o755);
     },
     calls: () => (existsSync(calls) ? readFileSync(calls, "utf8").trim().split("\n") : []),
-    start(script, args, env = {}) {
+    start(script, args, env) {
       const { PATH, NODE_COMPILE_CACHE } = process.env;
       return run(process.execPath, ["--import", "./local/node24.js", `local/${script}.ts`, ...args], {
         cwd: folder,
@@ -91,7 +62,7 @@ export async function checkout(): Promise<Checkout> {
   };
 }
 
-/** As a person's shell would find it: an executable. "stack output" is a command of two words. */
+/** "stack output" is a command of two words. */
 const STAND_IN = `#!/usr/bin/env node
 const { appendFileSync, readFileSync } = require("node:fs");
 const args = process.argv.slice(2);
