@@ -1,0 +1,148 @@
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { HOUR } from "../../functions/core/time.ts";
+import { CHECKS } from "../../local/doctor/checks.ts";
+import { announce, placeFor, withdraw } from "../../local/place.ts";
+import { hold, release } from "../e2e/child.ts";
+import { firestorePlace, type Place, sqlitePlace } from "../e2e/deployed.ts";
+import { begin, outputOf, tokens } from "../support/command-line.ts";
+import { freePort, stopAll, temporaryFolder } from "../support/processes.ts";
+
+/** `doctor` and `watch` on a pipe. */
+
+let folder: string;
+let place: Place;
+beforeAll(async () => {
+  [folder, place] = await Promise.all([temporaryFolder(), sqlitePlace()]);
+  await token("sales", 6);
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+afterAll(async () => {
+  await place.documents.close();
+  await stopAll();
+});
+
+const token = (name: string, hours: number) =>
+  place.documents.create("tokens", name, {
+    accessToken: `canary-access-${name}`,
+    refreshToken: "canary-refresh",
+    accessExpires: Date.now() + hours * HOUR,
+    refreshAt: Date.now() + HOUR,
+  });
+const here = () => ({ env: place.env, cwd: folder });
+
+/** An escape sequence. */
+const ESCAPE = "\x1b";
+
+describe("doctor", () => {
+  test("ends with 0 where nothing is broken, and prints a plain line for each check", async () => {
+    const stdout = await outputOf("doctor", here());
+    const lines = stdout.split("\n");
+    expect(lines).toHaveLength(CHECKS.length);
+    for (const line of lines) expect(line).toMatch(/^[✓!✗-] (well|warning|broken|skipped) +\S/);
+    expect(stdout).toMatch(/^✓ well {5}tokens +1 working$/m);
+    expect(stdout).not.toContain(ESCAPE);
+  });
+
+  test("ends with 1 where a check is broken, and --json prints the checks alone on stdout", async () => {
+    await token("gone", -1);
+    const { code, stdout, stderr } = await tokens("doctor --json", here());
+    const found = JSON.parse(stdout).find(({ id }: { id: string }) => id === "tokens");
+    expect(found).toEqual({
+      id: "tokens",
+      title: "tokens",
+      verdict: "broken",
+      says: "1 working, 1 ended (gone)",
+      remedy: "npm run tokens -- show gone",
+    });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: `1 of ${CHECKS.length} checks: broken\n` });
+    await place.documents.remove("tokens", "gone");
+  });
+
+  test("ends with 130 by Ctrl-C while a service that it asks does not answer", async () => {
+    const port = await freePort();
+    const silent = await hold(port);
+    mkdirSync(path.join(folder, ".data/sandbox"), { recursive: true });
+    const running = placeFor("sandbox", path.join(folder, ".data"));
+    const url = `http://127.0.0.1:${port}`;
+    // The process of a running service is another one than this.
+    announce(running, { pid: process.ppid, url, webexUrl: url, store: place.env.STORE ?? "" });
+    const { says, interrupt, ended } = begin("doctor", here());
+    await says("database");
+    interrupt();
+    expect(await ended).toMatchObject({ code: 130, stderr: "cancelled\n" });
+    withdraw(running);
+    await release(silent);
+  });
+
+  const emulator = inject("firestoreEmulator");
+  test.skipIf(emulator === undefined)(
+    `reads the emulator and skips what only Google has${emulator === undefined ? " (SKIPPED: no emulator)" : ""}`,
+    async () => {
+      const there = await firestorePlace(emulator ?? "");
+      await there.documents.create("tokens", "sales", {
+        lifetime: ["canary"],
+        static: true,
+        accessToken: "canary",
+        accessExpires: Date.now() + HOUR,
+      });
+      const stdout = await outputOf("doctor", { env: there.env, cwd: folder });
+      expect(stdout).toMatch(/^✓ well {5}database +the emulator's Firestore, project \S+ can be read$/m);
+      expect(stdout).toMatch(/^! warning {2}fields of documents .*sales \(lifetime\)/m);
+      expect(stdout.match(/not with the emulator/g)).toHaveLength(6);
+      await there.documents.close();
+    },
+  );
+});
+
+describe("without Google credentials", () => {
+  const project = { GOOGLE_CLOUD_PROJECT: "made-up" };
+  beforeEach(() => {
+    // Google's library looks for a person's own in both places.
+    vi.stubEnv("HOME", folder);
+    vi.stubEnv("GOOGLE_APPLICATION_CREDENTIALS", undefined);
+  });
+
+  test("doctor says how to log in, and skips what needs them", async () => {
+    const { code, stdout } = await tokens("doctor", { env: project, cwd: folder });
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^✗ broken +Google credentials +there are no Google credentials here: run "gcloud/m,
+    );
+    expect(stdout.match(/^- skipped/gm)).toHaveLength(CHECKS.length - 1);
+  });
+
+  test("list says how to log in", async () => {
+    expect(await tokens("list", { env: project, cwd: folder })).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: 'there are no Google credentials here: run "gcloud auth application-default login"\n',
+    });
+  });
+});
+
+test("watch prints the table once, then a line for each change, and ends with 0 by Ctrl-C", async () => {
+  const { says, interrupt, ended } = begin("watch --every 1s", here());
+  await says("sales");
+  await token("fresh", 2);
+  await says("fresh: new, working");
+  const found = await place.documents.read("tokens", "fresh");
+  await place.documents.update("tokens", "fresh", { accessExpires: 5 }, found?.version ?? "");
+  await says("fresh: working → ended");
+  await place.documents.remove("tokens", "fresh");
+  await says("fresh: removed");
+  interrupt();
+  const { code, stdout } = await ended;
+  expect(code).toBe(0);
+  const [head, row, ...changes] = stdout.trimEnd().split("\n");
+  expect([head, row]).toEqual([
+    expect.stringMatching(/^name +state/),
+    expect.stringMatching(/^sales +working/),
+  ]);
+  expect(changes).toHaveLength(3);
+  for (const line of changes) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z {2}fresh: /);
+  expect(stdout).not.toContain(ESCAPE);
+});
