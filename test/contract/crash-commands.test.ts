@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { finishAuthorization } from "../../functions/core/authorization.ts";
 import type { TokenDocument } from "../../functions/core/document.ts";
 import { refresh as refreshToken } from "../../functions/core/refresh.ts";
@@ -11,9 +11,10 @@ import { authorize } from "../../local/commands/authorize.ts";
 import { importToken } from "../../local/commands/import.ts";
 import { refresh } from "../../local/commands/refresh.ts";
 import { remove } from "../../local/commands/remove.ts";
+import { eventuallyTrue } from "../support/eventually.ts";
 import { CLIENT, OLD, openWorld, SETTINGS, SWEEP, type World } from "../support/world.ts";
 import { authorizer } from "./authorizations.ts";
-import { KILLED, mortalProcess, onEachStore } from "./crash.ts";
+import { KILLED, kills, mortalProcess } from "./crash.ts";
 import { allowed, type Line, runCommand } from "./crash-operator.ts";
 import { expectHonestAnswer, isAccepted } from "./crash-reader.ts";
 
@@ -23,13 +24,13 @@ const NEW_SECRET = "canary-other-secret-of-C1";
 
 interface Scenario {
   title: string;
-  /** Puts into the world what is there before. Gives what is typed, the first time and again. */
+  /** Puts into the world what exists before. Gives the command line of both runs. */
   prepare: (world: World) => Promise<Line>;
-  /** The tokens that it concerns. */
+  /** The tokens that it changes. */
   names?: string[];
-  /** Fields of a token that change together, or not at all. */
+  /** Fields that change together or not at all. */
   together: (keyof TokenDocument)[];
-  /** What it has come to when it was run again. */
+  /** Expects what a second run completes. */
   complete: (world: World) => Promise<void>;
 }
 
@@ -79,7 +80,7 @@ const SCENARIOS: Scenario[] = [
     complete: expectWorking,
   },
   {
-    title: "import, of a fixed access token over one that is refreshed",
+    title: "import, of a static access token over a refreshed one",
     async prepare(world) {
       await withTokenHeld(world);
       const { access_token } = world.sandbox.authority.issue(CLIENT.clientId);
@@ -157,7 +158,7 @@ const SCENARIOS: Scenario[] = [
   },
 ];
 
-/** A token of which an hour is left. */
+/** A token with an hour left. */
 async function withTokenHeld(world: World): Promise<void> {
   await world.add(NAME, world.granted());
   world.clock.advance(OLD);
@@ -188,7 +189,7 @@ const documentOf = async (name: string, world: World): Promise<TokenDocument> =>
 
 const requests = (world: World) => world.refreshes() + world.exchanges();
 
-/** Runs it to its end. Gives its steps. */
+/** Runs a command to its end. Gives its steps. */
 const whole = (line: Line, world: World) =>
   runCommand(line, world, undefined, async (process, work) => {
     await work;
@@ -206,23 +207,24 @@ const COUNTED = await Promise.all(
   SCENARIOS.map(async (scenario) => [scenario.title, scenario, await stepsOf(scenario)] as const),
 );
 
-onEachStore(({ open, kills }) => {
-  let world: World;
-  afterEach(async () => {
-    await world.close();
+let world: World;
+afterEach(async () => {
+  await world.close();
+});
+
+describe.each(COUNTED)("%s", (_, scenario, steps) => {
+  const { prepare, names = [NAME], together, complete } = scenario;
+
+  test("takes the counted steps", async () => {
+    world = await openWorld();
+    expect(await whole(await prepare(world), world)).toEqual(steps);
+    await complete(world);
   });
 
-  describe.each(COUNTED)("%s", (_, scenario, steps) => {
-    const { prepare, names = [NAME], together, complete } = scenario;
-
-    test("takes the steps that were counted", async () => {
-      world = await open();
-      expect(await whole(await prepare(world), world)).toEqual(steps);
-      await complete(world);
-    });
-
-    test.each(kills(steps))("killed %s", async (_, kill) => {
-      world = await open();
+  test.each(kills(steps))(
+    "killed %s, changes a whole step or nothing, and a second run completes it (row 4)",
+    async (_, kill) => {
+      world = await openWorld();
       const line = await prepare(world);
       const before = await Promise.all(names.map((name) => documentOf(name, world)));
       const asked = requests(world);
@@ -239,7 +241,7 @@ onEachStore(({ open, kills }) => {
         if (world.live(then.accessToken)) expect(status).toBe(removed ? 404 : 200);
       }
 
-      // Only refresh respects the dead one's lease; whoever writes credentials drops it.
+      // Only refresh waits for the dead process's lease; a write of credentials drops it.
       if (line.register === refresh && after[0]?.lease !== undefined) world.clock.advance(LEASE_TIME);
       const again = whole(line, world);
       if (line.register === remove && removed)
@@ -248,49 +250,48 @@ onEachStore(({ open, kills }) => {
       const needed = steps.filter((what) => what === "Webex is asked").length;
       expect(requests(world) - asked).toBeLessThanOrEqual(2 * needed);
       await complete(world);
-    });
-  });
+    },
+  );
 });
 
-describe("whoever waits", () => {
-  let world: World;
-  /** Time flies, so that what really sleeps need not do so for long. */
-  let flying: NodeJS.Timeout;
+describe("a command that waits", () => {
   beforeEach(async () => {
     world = await openWorld();
     await withTokenHeld(world);
-    flying = setInterval(() => world.clock.advance(SECOND), 20);
   });
-  afterEach(async () => {
-    clearInterval(flying);
-    await world.close();
-  });
+  /** The commands sleep in real time: 50 s of the world's clock pass in each second of it. */
+  function passTime(): void {
+    const passing = setInterval(() => world.clock.advance(SECOND), 20);
+    onTestFinished(() => clearInterval(passing));
+  }
 
-  test("for the lease of a refresher that was killed, refreshes as soon as it is over", async () => {
+  test("for the lease of a killed refresher refreshes as soon as that ends", async () => {
     const lease = { id: "the dead one's", expires: world.clock.now() + 5 * SECOND };
     await world.edit(NAME, { lease });
+    passTime();
     await whole({ register: refresh, args: ["refresh", NAME] }, world);
     expect(world.clock.now()).toBeGreaterThanOrEqual(lease.expires);
     expect(world.refreshes()).toBe(1);
     await expectWorking(world);
   });
 
-  test("for a consent hears of the tokens, though setup was killed before it left word of them", async () => {
+  test("for a consent reports the tokens although setup was killed before it wrote its result", async () => {
     const line = { register: authorize, args: ["authorize", NAME] };
     await runCommand(line, world, undefined, async (_, work, printed) => {
-      await vi.waitUntil(() => printed.length > 0);
+      await eventuallyTrue(() => printed.length > 0);
       const { searchParams } = new URL(allowed(printed[0] ?? "", world));
       const callback = { code: searchParams.get("code") ?? "", state: searchParams.get("state") ?? "" };
       const setup = mortalProcess(world, { step: 5, when: "before" });
       await setup.live(finishAuthorization(callback, authorizer(world, setup.parts)));
       expect(setup.steps.at(-1)).toBe("the result is written");
+      passTime();
       await expectWorking(world);
-      const told = await work.then(
+      const said = await work.then(
         () => printed.at(-1),
         (error: Error) => error.message,
       );
       // There are tokens: it must not say that none came.
-      expect(told).toMatch(/is authorized|tokens -- show/);
+      expect(said).toMatch(/is authorized|tokens -- show/);
     });
   });
 });

@@ -3,7 +3,7 @@ import { type Callback, finishAuthorization } from "../../functions/core/authori
 import { sha256 } from "../../functions/core/hash.ts";
 import { OLD, openWorld, SETTINGS, type World } from "../support/world.ts";
 import { authorizer, consented, plainConsent, problem, SCOPES } from "./authorizations.ts";
-import { KILLED, type Kill, mortalProcess, onEachStore } from "./crash.ts";
+import { KILLED, type Kill, kills, mortalProcess } from "./crash.ts";
 import { expectHonestAnswer, isAccepted } from "./crash-reader.ts";
 import { isSave, type Trouble, troubled } from "./troubled.ts";
 
@@ -11,20 +11,24 @@ const NAME = "t";
 
 interface Scenario {
   title: string;
-  /** The token holds an older grant, whose access token lives. */
+  /** The token holds an older grant with a live access token. */
   older?: true;
-  /** The plain name is the state: it is never used up. */
+  /** The state is the plain name, which can be used again. */
   plain?: true;
-  /** The write of the tokens ends like this. */
+  /** How the write of the tokens fails. */
   trouble?: Trouble;
 }
 
 const SCENARIOS: Scenario[] = [
   { title: "a first consent" },
-  { title: "a consent anew, over a token that lives", older: true },
+  { title: "a second consent, over a live token", older: true },
   { title: "a first consent by the token's plain name", plain: true },
-  { title: "a consent anew whose write times out and landed", older: true, trouble: "landed" },
-  { title: "a consent anew whose write times out and not performed", older: true, trouble: "not performed" },
+  { title: "a second consent whose write times out and landed", older: true, trouble: "landed" },
+  {
+    title: "a second consent whose write times out and not performed",
+    older: true,
+    trouble: "not performed",
+  },
 ];
 
 /** A person has just consented. */
@@ -52,23 +56,24 @@ const COUNTED = await Promise.all(
   SCENARIOS.map(async (scenario) => [scenario.title, scenario, await stepsOf(scenario)] as const),
 );
 
-onEachStore(({ open, kills }) => {
-  let world: World;
-  afterEach(async () => {
-    await world.close();
+let world: World;
+afterEach(async () => {
+  await world.close();
+});
+
+describe.each(COUNTED)("%s", (_, scenario, steps) => {
+  test("takes the counted steps", async () => {
+    world = await openWorld();
+    const { victim, work } = begin(scenario, await prepare(scenario, world), world);
+    await work;
+    expect(victim.steps).toEqual(steps);
+    expect(steps).toContain("Webex is asked");
   });
 
-  describe.each(COUNTED)("%s", (_, scenario, steps) => {
-    test("takes the steps that were counted", async () => {
-      world = await open();
-      const { victim, work } = begin(scenario, await prepare(scenario, world), world);
-      await work;
-      expect(victim.steps).toEqual(steps);
-      expect(steps).toContain("Webex is asked");
-    });
-
-    test.each(kills(steps))("killed %s", async (_, kill) => {
-      world = await open();
+  test.each(kills(steps))(
+    "killed %s, stores all tokens or none, and a new consent works (row 4)",
+    async (_, kill) => {
+      world = await openWorld();
       const callback = await prepare(scenario, world);
       const before = (await world.token(NAME)).document;
       const { victim, work } = begin(scenario, callback, world, kill);
@@ -84,11 +89,11 @@ onEachStore(({ open, kills }) => {
 
       await expectSameAddress(scenario, callback, stored, world);
       await expectNewAddress(scenario, world);
-    });
-  });
+    },
+  );
 });
 
-/** The browser opens the same address again: it works where nothing had been used up, and never harms what is there. */
+/** The browser opens the same address again: it works while its state is unused, and never changes stored tokens. */
 async function expectSameAddress(
   { plain }: Scenario,
   callback: Callback,
@@ -110,7 +115,7 @@ async function expectSameAddress(
   expect((await world.token(NAME)).version).toBe(version);
 }
 
-/** Who authorizes anew gets tokens that live, and that the sweep will keep alive. */
+/** A new consent stores live tokens, which the sweep refreshes. */
 async function expectNewAddress({ plain }: Scenario, world: World): Promise<void> {
   const asked = world.exchanges();
   const before = (await world.token(NAME)).document.accessToken;

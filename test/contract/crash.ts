@@ -1,27 +1,24 @@
-import { afterAll, beforeAll, describe, inject } from "vitest";
-import { openFirestore } from "../../functions/adapters/firestore.ts";
 import type { TokenEndpoint } from "../../functions/core/grant.ts";
 import type { Log } from "../../functions/core/log.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
-import { type DocumentStore, type Snapshot, tokenStore } from "../../functions/core/store.ts";
+import { type DocumentStore, tokenStore } from "../../functions/core/store.ts";
 import type { GlobalVariables } from "../../functions/core/variable.ts";
-import { type Clock, runtimeOf } from "../support/clock.ts";
-import { freshProject } from "../support/emulator.ts";
-import { openWorld, type World } from "../support/world.ts";
+import type { Clock } from "../support/clock.ts";
+import type { World } from "../support/world.ts";
 import { type Call, intercepted } from "./troubled.ts";
 
-/** A step is one call that leaves a process: to the store, to Webex, a pause, a question. It has an effect, or not. */
+/** A step is one call that leaves a process: to the store, to Webex, a pause, a question. */
 export interface Kill {
   /** Counted from 0. */
   step: number;
-  /** Whether the step still has its effect; its caller learns of nothing. */
+  /** `after`: the step has its effect, and its caller does not get the result. */
   when: "before" | "after";
 }
 
-/** What a killed process ends in. */
+/** The result of a killed process. */
 export const KILLED = "killed";
 
-/** A life that ends at `kill`, or not at all: from then on nothing goes out and nothing comes back, as after SIGKILL. */
+/** From `kill` on no call goes out and no result comes back, as after SIGKILL. */
 function mortal(kill?: Kill) {
   const { promise: death, resolve } = Promise.withResolvers<typeof KILLED>();
   const steps: string[] = [];
@@ -32,7 +29,7 @@ function mortal(kill?: Kill) {
     return never();
   };
   return {
-    /** What was done so far, or tried last. */
+    /** The steps taken so far, the last one perhaps only tried. */
     steps,
     isDead: () => dead,
     async step<T>(what: string, perform: () => Promise<T>): Promise<T> {
@@ -45,7 +42,7 @@ function mortal(kill?: Kill) {
       if (end.status === "rejected") throw end.reason;
       return end.value;
     },
-    /** What comes of the work, or of the one who does it. */
+    /** The work's result, or `KILLED`. */
     live: <T>(work: Promise<T>): Promise<T | typeof KILLED> => Promise.race([death, work]),
   };
 }
@@ -54,7 +51,7 @@ const never = () => new Promise<never>(() => {});
 
 export type Mortal = ReturnType<typeof mortalProcess>;
 
-/** One process over the parts of a world. `documents`: the store as this process meets it. */
+/** One process over the parts of a world. `documents`: the store as this process sees it. */
 export function mortalProcess(world: World, kill?: Kill, documents = world.documents) {
   const life = mortal(kill);
   const mortalDocuments: DocumentStore = {
@@ -67,10 +64,10 @@ export function mortalProcess(world: World, kill?: Kill, documents = world.docum
     exchange: (request) => asked(() => world.endpoint.exchange(request)),
     issue: (request) => asked(() => world.endpoint.issue(request)),
   };
-  const told = <T>(send: () => Promise<T>) => life.step("the contact centre is asked", send);
+  const published = <T>(send: () => Promise<T>) => life.step("the contact centre is asked", send);
   const variables: GlobalVariables = {
-    read: (...given) => told(() => world.variables.read(...given)),
-    write: (...given) => told(() => world.variables.write(...given)),
+    read: (...given) => published(() => world.variables.read(...given)),
+    write: (...given) => published(() => world.variables.write(...given)),
   };
   const runtime: Runtime = {
     ...world.runtime,
@@ -86,7 +83,7 @@ export function mortalProcess(world: World, kill?: Kill, documents = world.docum
 function nameOf({ method, collection, fields = {} }: Call): string {
   if (method === "upTo") return "the page of due tokens is read";
   if (method === "list") return "every token is read";
-  if (collection === "status") return `the diary is ${method === "read" ? "read" : "written"}`;
+  if (collection === "status") return `the status is ${method === "read" ? "read" : "written"}`;
   const thing = collection === "tokens" ? "the token" : "the state";
   if (method === "read") return `${thing} is read`;
   if (method === "create") return `${thing} is created`;
@@ -109,11 +106,9 @@ const WRITTEN: [field: string, name: string][] = [
   ["result", "the result is written"],
 ];
 
-/** Ways to kill a process that would take these steps, each with its title, such as "after the lease was written". */
-type Kills = (steps: readonly string[]) => [title: string, kill: Kill][];
-
-const everyKill: Kills = (steps) =>
-  steps.flatMap((what, step): ReturnType<Kills> => {
+/** Every way to kill a process that takes these steps, each with a title such as "after the lease was written". */
+export const kills = (steps: readonly string[]) =>
+  steps.flatMap((what, step): [title: string, kill: Kill][] => {
     const earlier = steps.slice(0, step).filter((one) => one === what).length;
     const again = earlier === 0 ? "" : ` (${earlier + 1})`;
     return [
@@ -122,76 +117,13 @@ const everyKill: Kills = (steps) =>
     ];
   });
 
-/** One for each state that a process can leave behind: before its first change, and after each. */
-const tellingKills: Kills = (steps) => {
-  const changes = everyKill(steps).filter(([, { step }]) => !CHANGES_NOTHING.test(steps[step] ?? ""));
-  return changes.filter(([, { when }], index) => index === 0 || when === "after");
-};
-
-const CHANGES_NOTHING = / is (read|made|answered)$/;
-
-const emulator = inject("firestoreEmulator");
-
-/** Where the tests run. */
-export interface Place {
-  /** An empty world whose clock can be moved. */
-  open: () => Promise<World>;
-  kills: Kills;
-  /** False: time is dear, and what can't depend on the store is left to another place. */
-  thorough: boolean;
-}
-
-/** The same tests on SQLite and on Firestore, where nobody is killed twice between the same two changes. */
-export function onEachStore(tests: (place: Place) => void): void {
-  describe("on SQLite", () => tests({ open: openWorld, kills: everyKill, thorough: true }));
-  const title = emulator === undefined ? "on Firestore (SKIPPED: no emulator)" : "on Firestore";
-  describe.skipIf(emulator === undefined)(title, () => {
-    let firestore: DocumentStore;
-    beforeAll(() => {
-      process.env.FIRESTORE_EMULATOR_HOST = emulator;
-      firestore = openFirestore({ project: freshProject(), database: "(default)" });
-    });
-    afterAll(async () => {
-      await firestore?.close();
-    });
-    const open = () => {
-      const clock = movableClock();
-      return openWorld({ documents: clocked(firestore, clock), clock, runtime: runtimeOf(clock) });
-    };
-    tests({ open, kills: tellingKills, thorough: false });
-  });
-}
-
-/** The machine's clock, ahead by what it was moved. */
-export function movableClock(): Clock & { moved(): number } {
+/** The machine's clock plus what it was advanced by. */
+export function movableClock(): Clock {
   let moved = 0;
   return {
     now: () => Date.now() + moved,
-    moved: () => moved,
     advance: (ms) => {
       moved += ms;
-    },
-  };
-}
-
-/** The same store, its clock moved along. Closed, it holds no token any more. */
-function clocked(documents: DocumentStore, { moved }: { moved(): number }): DocumentStore {
-  const later = (snapshot: Snapshot) => ({ ...snapshot, readAt: snapshot.readAt + moved() });
-  const made = new Set<string>();
-  return {
-    ...intercepted(documents, (_, perform) => perform()),
-    async read(collection, id) {
-      const snapshot = await documents.read(collection, id);
-      return snapshot && later(snapshot);
-    },
-    create(collection, id, fields) {
-      if (collection === "tokens") made.add(id);
-      return documents.create(collection, id, fields);
-    },
-    upTo: async (...query) => (await documents.upTo(...query)).map(later),
-    list: async (...query) => (await documents.list(...query)).map(later),
-    async close() {
-      await Promise.all(made.values().map((id) => documents.remove("tokens", id)));
     },
   };
 }
