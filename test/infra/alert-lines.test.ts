@@ -9,7 +9,7 @@ import { holdsAt, isAbout, type Point, valueIn } from "../support/monitoring.ts"
 import { stopAll } from "../support/processes.ts";
 import { ENDINGS, SERVICES, troubledLines } from "./alert-lines.ts";
 
-/** Every filter against lines that the functions really wrote. */
+/** Every filter of alerts and metrics against lines that the functions really logged. */
 
 const JOBS = ["tokens-sweep", "tokens-census"];
 const WATCHED: Watched = { ...SERVICES, jobs: JOBS, check: "tokens-check" };
@@ -21,7 +21,7 @@ let entries: Entry[];
 beforeAll(async () => {
   written = await troubledLines();
   entries = [...written, ...JOBS.flatMap((job) => attempts(job)), ...attempts("another-sweep")];
-}, 60_000);
+});
 afterAll(stopAll);
 
 const attempts = (job: string) => [
@@ -49,7 +49,7 @@ interface LinesFilter {
 }
 
 /** "service event token", each once. */
-const told = (found: readonly Entry[]) =>
+const linesOf = (found: readonly Entry[]) =>
   [
     ...new Set(
       found.map((entry) => {
@@ -79,16 +79,16 @@ describe("an alert on log lines", () => {
     ],
   ];
 
-  test.each(wanted)("%s catches the lines that it is about, and no other", (id, lines) => {
-    expect(told(caught(id))).toEqual(lines.sort());
+  test.each(wanted)("%s matches its lines, and no other", (id, lines) => {
+    expect(linesOf(caught(id))).toEqual(lines.sort());
   });
 
-  test("is one of those", () => {
+  test("on log lines is tested here, whichever there is", () => {
     const onLines = ALERTS.filter(({ id }) => linesFilterOf(id) !== undefined).map(({ id }) => id);
     expect(onLines.sort()).toEqual([...wanted.map(([id]) => id), "scheduler"].sort());
   });
 
-  test.each(wanted)("%s does not catch the like of another service", (id) => {
+  test.each(wanted)("%s does not match the same line of another service", (id) => {
     const elsewhere = caught(id).map((entry) => {
       const { resource, ...rest } = inside(entry);
       return { ...rest, resource: { ...resource, labels: { ...resource.labels, service_name: "another" } } };
@@ -97,7 +97,7 @@ describe("an alert on log lines", () => {
     expect(elsewhere.filter((entry) => matches(linesFilterOf(id).filter, entry))).toEqual([]);
   });
 
-  test.each(wanted)("%s does not catch what only talks about it", (id) => {
+  test.each(wanted)("%s does not match a line that only quotes its event", (id) => {
     for (const event of alertOf(id).events) {
       const lines = [event, `{"event":"${event}.not"}`, `{"message":"${event}"}`, `["${event}"]`];
       const found = lines.filter((line) =>
@@ -107,7 +107,7 @@ describe("an alert on log lines", () => {
     }
   });
 
-  test("a refusal that is none for good, and the same one told again, are no new incidents", () => {
+  test("needs-a-person does not match a refusal that may pass, or one that was logged before", () => {
     const failed = written.map((entry) => inside(entry).jsonPayload ?? {});
     expect(failed).toContainEqual(
       expect.objectContaining({ event: "refresh.failed", token: "blip", permanent: false }),
@@ -115,10 +115,10 @@ describe("an alert on log lines", () => {
     expect(failed).toContainEqual(
       expect.objectContaining({ event: "refresh.failed", token: "refused", permanent: true }),
     );
-    expect(told(caught("needs-a-person")).join()).not.toMatch(/failed|blip/);
+    expect(linesOf(caught("needs-a-person")).join()).not.toMatch(/failed|blip/);
   });
 
-  test("a wish that may still be granted by itself is no incident, and one that can't is told once an hour at most", () => {
+  test("unpublished does not match a publication that may succeed by itself, and notifies once an hour at most", () => {
     const lines = written.map((entry) => inside(entry).jsonPayload ?? {});
     expect(lines).toContainEqual(
       expect.objectContaining({ event: "publish.failed", token: "published later", code: "via_ended" }),
@@ -126,7 +126,7 @@ describe("an alert on log lines", () => {
     expect(alertOf("unpublished").strategy.notificationRateLimit).toEqual({ period: "3600s" });
   });
 
-  test("each end is told once, at 14, 7, 3 and 1 days, by a line that says how many", () => {
+  test("ending matches one line per token 14, 7, 3 and 1 days before its end, with the number of days", () => {
     const days = caught("ending").map((entry) => [
       inside(entry).jsonPayload.token,
       inside(entry).jsonPayload.days,
@@ -142,7 +142,7 @@ describe("an alert on log lines", () => {
   });
 
   test.each([...wanted.map(([id]) => id), "scheduler"])(
-    "%s finds each of its labels in each line, the token's name among them",
+    "%s extracts each of its labels from each line",
     (id) => {
       const { labelExtractors } = linesFilterOf(id);
       const found = caught(id);
@@ -163,12 +163,12 @@ describe("an alert on log lines", () => {
     },
   );
 
-  test("a token that needs a person, can't be stored, opened or published, or ends, is named by its incident", () => {
+  test("on a token has the token's name as a label", () => {
     for (const id of ["needs-a-person", "unsaved", "unopened", "unpublished", "ending"])
       expect(linesFilterOf(id).labelExtractors).toHaveProperty("token");
   });
 
-  test("a Scheduler job's failed attempts are caught, of our own jobs, and no good ones", () => {
+  test("scheduler matches failed attempts of this service's jobs, and nothing else", () => {
     const found = caught("scheduler").map((entry) => {
       const { resource, jsonPayload } = inside(entry);
       return `${resource.labels.job_id} ${jsonPayload.status}`;
@@ -201,11 +201,11 @@ describe("a metric", () => {
       return value === undefined ? [] : [{ entry, value }];
     });
 
-  test.each(wanted)("%s counts the lines that it is about, and no other", (id, lines) => {
-    expect(told(counted(id).map(({ entry }) => entry))).toEqual(lines);
+  test.each(wanted)("%s counts its lines, and no other", (id, lines) => {
+    expect(linesOf(counted(id).map(({ entry }) => entry))).toEqual(lines);
   });
 
-  test("of a census has the number of tokens in that state", () => {
+  test("state-… has the census's number of tokens in that state", () => {
     const states = METRICS.filter(({ id }) => id.startsWith("state-"));
     expect(states.length).toBeGreaterThan(5);
     for (const { id } of states) expect(counted(id)).toHaveLength(2);
@@ -213,13 +213,13 @@ describe("a metric", () => {
     expect(numbers).toMatchObject({ "state-needs-a-person": 1, "state-static": 2, "state-ended": 0 });
   });
 
-  test("of sweeps has what the first one did", () => {
+  test("refreshed, failed and remaining have the numbers of the first sweep", () => {
     const first = (id: string) => counted(id)[0]?.value;
     expect([first("refreshed"), first("failed"), first("remaining")]).toEqual([1, 2, 0]);
     expect(first("overdue")).toBeLessThan(60);
   });
 
-  test("of wrong passphrases does not count those who sent none", () => {
+  test("wrong-passphrases does not count requests without a passphrase", () => {
     const codes = entries
       .map((entry) => inside(entry).jsonPayload ?? {})
       .filter(({ event }) => event === "request.unauthorized")
@@ -228,7 +228,7 @@ describe("a metric", () => {
     expect(counted("wrong-passphrases")).toHaveLength(2);
   });
 
-  test("of what readers ask of the refresher counts neither sweeps nor censuses, and its like reads alone", () => {
+  test("asks counts neither sweeps nor censuses, and reads counts only reads", () => {
     const request = (service: string, url: string) =>
       requestEntry(service, { url: `https://x.example${url}` });
     const of = (id: string, service: string) =>
@@ -242,7 +242,7 @@ describe("a metric", () => {
   });
 });
 
-test("no alert and no metric is about an event that no function logs", () => {
+test("every event of an alert or a metric was logged here, and matches", () => {
   for (const { id, events, conditions } of ALERTS) {
     const filters = conditions(WATCHED).flatMap((condition) => {
       const lines = condition.conditionMatchedLog as LinesFilter | undefined;
@@ -255,7 +255,7 @@ test("no alert and no metric is about an event that no function logs", () => {
     for (const event of events) expectLogged(id, event, [args.filter]);
 });
 
-test("every event that is an error is told to people, but one that shows in what callers and the Scheduler get", () => {
+test("every error event has an alert, except store.unavailable, which shows in failed requests and attempts", () => {
   const silent = (Object.keys(EVENTS) as Event[])
     .filter((event) => ["ERROR", "CRITICAL"].includes(EVENTS[event]))
     .filter((event) => !ALERTS.some(({ events }) => events.includes(event)));
@@ -274,7 +274,7 @@ function expectLogged(id: string, event: string, filters: readonly string[]): vo
 }
 
 describe("an alert on a metric", () => {
-  /** The real line, as often as that: s at which it came, and what it said. */
+  /** Repeats a line that was really logged at each of `times`, in s, with the fields of `more`. */
   function points(id: string, event: string, times: readonly number[], more: object = {}): Point[] {
     const entry = written.find(
       (each) => inside(each).jsonPayload?.event === event && valueIn(metricOf(id), each) !== undefined,
@@ -293,7 +293,7 @@ describe("an alert on a metric", () => {
   const minutes = (from: number, to: number) =>
     Array.from({ length: to - from }, (_, index) => (from + index) * 60);
 
-  test("8. the sweep silently stops: fires when none was completed for 15 minutes, not before, and not when one comes again", () => {
+  test("no-sweep fires 15 minutes after the last completed sweep, and ends with the next one (row 8)", () => {
     const swept = points("sweeps", "sweep.done", minutes(0, 60));
     const last = 59 * 60;
     expect(minutes(1, 60).filter((now) => fires("no-sweep", now, swept))).toEqual([]);
@@ -303,7 +303,7 @@ describe("an alert on a metric", () => {
     expect(fires("no-sweep", last + 20 * 60, [...swept, { at: last + 20 * 60, value: 1 }])).toBe(false);
   });
 
-  test("8. the sweep silently stops: a series that goes on with zeros is no sweep", () => {
+  test("no-sweep fires when the series goes on with zeros (row 8)", () => {
     const swept = [
       ...points("sweeps", "sweep.done", minutes(0, 30)),
       ...minutes(30, 60).map((at) => ({ at, value: 0 })),
@@ -312,24 +312,24 @@ describe("an alert on a metric", () => {
     expect(fires("no-sweep", 45 * 60, swept)).toBe(true);
   });
 
-  test("8. the sweep silently stops: no other line of the refresher counts as a sweep", () => {
+  test("no other line than sweep.done counts as a sweep for no-sweep (row 8)", () => {
     const others = written.filter((entry) => inside(entry).jsonPayload?.event !== "sweep.done");
     expect(others.filter((entry) => valueIn(metricOf("sweeps"), entry) !== undefined)).toEqual([]);
   });
 
-  test("overdue fires when sweep after sweep finds tokens that have been due for over ten minutes", () => {
+  test("overdue fires when every sweep for ten minutes finds tokens that are due for over ten minutes", () => {
     const late = (overdueSeconds: number, times = minutes(0, 10)) =>
       points("overdue", "sweep.done", times, { overdueSeconds });
     expect(fires("overdue", 600, late(700))).toBe(true);
     expect(fires("overdue", 600, late(600))).toBe(false);
     expect(fires("overdue", 600, late(0))).toBe(false);
-    // One sweep in ten minutes that takes up what waited while the schedule was paused.
+    // One sweep in ten minutes, after the schedule was paused.
     expect(fires("overdue", 600, [...late(0, minutes(0, 9)), ...late(7200, minutes(9, 10))])).toBe(false);
     // Sweeps that take nine minutes each.
     expect(fires("overdue", 600, late(700, [540]))).toBe(true);
   });
 
-  test("wrong passphrases fire at more than 60 in five minutes", () => {
+  test("wrong-passphrases fires at more than 60 in five minutes", () => {
     const wrong = (count: number, every: number) =>
       points(
         "wrong-passphrases",

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { alertsFor } from "../../infra/alerts.ts";
 import { commandTree } from "../support/program.ts";
 
-/** What each alert tells whoever is woken by it. */
+/** The text of each alert: title, remedy, and the commands in it. */
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const ALERTS = alertsFor("tokens");
@@ -14,7 +14,7 @@ const ALERTS = alertsFor("tokens");
 const COMMANDS = ALERTS.flatMap(({ id, remedy }) =>
   [...remedy.matchAll(/`([^`]+)`/g)].map(([, command = ""]) => ({ id, command })),
 );
-/** What stands after `npm run tokens --`, each once; the name of a token is known only when the alert comes. */
+/** The words after `npm run tokens --`, without duplicates; NAME stands for the alert's token. */
 const TOKENS = [
   ...new Set(
     COMMANDS.flatMap(({ command }) => /^npm run tokens -- (.+)$/.exec(command)?.[1] ?? []).map((words) =>
@@ -23,24 +23,24 @@ const TOKENS = [
   ),
 ];
 
-test.each(ALERTS)("$id says what to do: $title", ({ remedy, title }) => {
+test.each(ALERTS)("alert $id has a title and a remedy of at least two steps: $title", ({ remedy, title }) => {
   expect(title).toMatch(/^[A-Z].*[^.]$/);
   expect(remedy.split("\n").filter((line) => /^(?:\d\.|-) /.test(line)).length).toBeGreaterThanOrEqual(2);
   expect(remedy).toMatch(/`(npm run|curl)/);
 });
 
-describe("npm run tokens --", () => {
+describe("npm run tokens -- in the alerts' remedies:", () => {
   let program: Command;
   beforeAll(async () => {
     program = await commandTree();
   });
 
-  test("is named by most of them", () => {
+  test("most alerts name it", () => {
     expect(TOKENS.length).toBeGreaterThan(8);
     expect(program.commands.length).toBeGreaterThan(8);
   });
 
-  test.each(TOKENS)("%s is a command that there is, with these arguments and options", (text) => {
+  test.each(TOKENS)("%s is a command, with these arguments and options", (text) => {
     const words = text.split(" ");
     let command = program;
     const below = () => command.commands.find((each) => each.name() === words[0]);
@@ -57,25 +57,25 @@ describe("npm run tokens --", () => {
   });
 });
 
-test("every other npm script that they name is one", () => {
+test("every other npm script in the alerts' remedies exists", () => {
   const { scripts } = JSON.parse(readFileSync(path.join(ROOT, "package.json"), "utf8"));
   const named = COMMANDS.flatMap(({ command }) => /^npm run ([\w-]+)/.exec(command)?.[1] ?? []);
   expect([...new Set(named)].filter((script) => !(script in scripts))).toEqual([]);
 });
 
-// Without it Pulumi compares with what it remembers, and sees nothing to mend.
-test("whoever is to mend what was changed by hand is told to have Pulumi look at it first", () => {
+// Without it Pulumi compares with its state, and finds nothing to change.
+test("remedies that repair a manual change deploy with --refresh", () => {
   const deploys = ALERTS.flatMap(({ remedy }) =>
     [...remedy.matchAll(/^.*`(npm run deploy[^`]*)`.*$/gm)].map(([line, command]) => ({ line, command })),
   );
   const afterChange = ({ line }: { line: string }) => /, then `npm run deploy`/.test(line);
   expect(deploys.filter(afterChange).length).toBeGreaterThan(0);
-  const mending = deploys.filter((each) => !afterChange(each));
-  expect(mending.length).toBeGreaterThan(2);
-  for (const { command } of mending) expect(command).toBe("npm run deploy -- -- --refresh");
+  const repairing = deploys.filter((each) => !afterChange(each));
+  expect(repairing.length).toBeGreaterThan(2);
+  for (const { command } of repairing) expect(command).toBe("npm run deploy -- -- --refresh");
 });
 
-test("no command in them is of a kind that is not checked here", () => {
+test("remedies contain no kind of command that is not tested here", () => {
   const others = COMMANDS.map(({ command }) => command)
     .filter((command) => /\s/.test(command))
     .filter(
@@ -85,7 +85,7 @@ test("no command in them is of a kind that is not checked here", () => {
   expect(others).toEqual([]);
 });
 
-test("every document that they name is there", () => {
+test("every document in the alerts' remedies exists", () => {
   const named = ALERTS.flatMap(({ remedy }) => remedy.match(/docs\/[\w-]+\.md/g) ?? []);
   expect(named.length).toBeGreaterThan(2);
   expect([...new Set(named)].filter((file) => !existsSync(path.join(ROOT, file)))).toEqual([]);

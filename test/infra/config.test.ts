@@ -12,7 +12,7 @@ const ours = (values: Record<string, string>) =>
   Object.fromEntries(Object.entries(values).map(([key, value]) => [`${NAMESPACE}:${key}`, value]));
 const read = (values: Record<string, string>) => readConfig({ ...PLACE, ...ours(values) }, String);
 
-/** What is said of a configuration; "" where nothing is. */
+/** The error of a configuration; "" for a valid one. */
 function saidOf(work: () => unknown): string {
   try {
     work();
@@ -49,7 +49,7 @@ test.each<[string, string, unknown]>([
   ["staticEgress", "true", true],
   ["publicAccess", "false", false],
   ["protect", "false", false],
-])("%s takes what it is for (%#)", (key, value, wanted) => {
+])("the key %s takes a valid value (%#)", (key, value, wanted) => {
   const args = read({ [key]: value });
   expect(args[key as keyof TokenServiceArgs]).toEqual(wanted ?? JSON.parse(value));
   expect(() => withDefaults(args)).not.toThrow();
@@ -141,15 +141,15 @@ const WRONG: [string, string, string][] = [
   ["toString", "x", '"toString" is no key: Pulumi.example.yaml explains all there are'],
 ];
 
-test.each(WRONG)("%s may not be %j", (key, value, sentence) => {
+test.each(WRONG)("the key %s refuses %j", (key, value, sentence) => {
   expect(saidOf(() => read({ [key]: value }))).toBe(sentence);
 });
 
-test("each key has a value that is refused", () => {
+test("each key has a value here that is refused", () => {
   expect(Object.keys(KEYS).filter((key) => !WRONG.some(([wrong]) => wrong === key))).toEqual([]);
 });
 
-test("sealing keys that nobody would use are refused", () => {
+test("sealing keys are refused while sealing is off", () => {
   expect(saidOf(() => read({ sealing: "off", sealKeys: keys(["encrypt"]) }))).toBe(
     '"sealKeys" is given and "sealing" is "off": set one of them',
   );
@@ -164,11 +164,11 @@ test.each([
     '"webex-token-servce:minInstances" is no key: it begins with "webex-token-service:"',
   ],
   [{ ...PLACE, "gcp:impersonateServiceAccount": "a@example.com", "aws:region": "x" }, ""],
-])("of %j is said: %s", (values, sentence) => {
+])("the configuration %j gives the error: %s", (values, sentence) => {
   expect(saidOf(() => readConfig(values, String))).toBe(sentence);
 });
 
-test("everything that is wrong is said at once, a sentence for each", () => {
+test("all errors of a configuration are reported at once, a sentence for each", () => {
   const said = saidOf(() => readConfig(ours({ minInstances: "x", sealing: "of", protct: "true" }), String));
   expect(said.split("; ")).toEqual([
     '"minInstances" must be a whole number',
@@ -179,14 +179,14 @@ test("everything that is wrong is said at once, a sentence for each", () => {
   ]);
 });
 
-describe("secrets", () => {
+describe("secrets of the configuration", () => {
   const given = {
     passphrase: "canary-passphrase",
     sealKeys: keys(["encrypt"]),
     notify: '{"webhooks":["https://example.com/canary"]}',
   };
 
-  test("are concealed, all of them and nothing else", () => {
+  test("are concealed, and nothing else is", () => {
     const concealed: string[] = [];
     const args = readConfig({ ...PLACE, ...ours({ ...given, compat: "sample" }) }, (text) => {
       concealed.push(text);
@@ -200,12 +200,12 @@ describe("secrets", () => {
     });
   });
 
-  test("that are not opened here are taken as they are", () => {
+  test("that can't be decrypted here are accepted", () => {
     const closed = { passphrase: UNOPENED, sealKeys: UNOPENED, notify: `{"webhooks":["${UNOPENED}"]}` };
     expect(saidOf(() => read(closed))).toBe("");
   });
 
-  test("of a program that gives them as plain texts are checked, and those that come later are not", () => {
+  test("are checked when a program gives them as strings, but not as promises", () => {
     const place = { project: "made-up-project", region: "europe-west1" };
     const given = (...webhooks: (string | Promise<string>)[]) =>
       saidOf(() => withDefaults({ ...place, notify: { webhooks } }));
@@ -214,7 +214,7 @@ describe("secrets", () => {
     expect(given(Promise.resolve("http://example.com/canary"), "https://a%40b:c@example.com/x")).toBe("");
   });
 
-  test("are not repeated where they are wrong", () => {
+  test("are not quoted in errors", () => {
     const wrong = { passphrase: "canary\ncanary\ncanary", sealKeys: '{"canary":1}' };
     const said = saidOf(() => read({ ...wrong, notify: '{"webhooks":["canary"]}' }));
     expect(said.split("; ").length).toBeGreaterThanOrEqual(3);
@@ -222,19 +222,19 @@ describe("secrets", () => {
   });
 });
 
-describe("Pulumi.example.yaml", () => {
+describe("infra/Pulumi.example.yaml", () => {
   const text = readFileSync(path.resolve(import.meta.dirname, "../../infra/Pulumi.example.yaml"), "utf8");
   const yaml = createRequire(createRequire(import.meta.url).resolve("@pulumi/pulumi"))("js-yaml");
   const config = (source: string): Record<string, unknown> => yaml.load(source).config;
 
-  test("explains each key that there is, and none besides", () => {
+  test("explains each key, and no other", () => {
     const explained = [...text.matchAll(/^ {2}(?:# )?webex-token-service:(\w+):/gm)].map(([, key]) => key);
     // Secrets are set by the command line; the lines that do so stand there.
     const set = [...text.matchAll(/pulumi config set --secret (\w+) /g)].map(([, key]) => key);
     expect([...explained, ...set].sort()).toEqual(Object.keys(KEYS).sort());
   });
 
-  test("is a configuration that works, with the keys that are commented out too", () => {
+  test("is valid, also with the keys that are commented out", () => {
     const whole = config(text.replace(/^ {2}# (webex-token-service:)/gm, "  $1"));
     const values = Object.entries(whole).map(([key, value]) => [
       key,

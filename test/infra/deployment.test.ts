@@ -13,14 +13,14 @@ import { UNSUPPLIED } from "../../infra/environment.ts";
 import type { Declared } from "../../infra/offline.ts";
 import { CALLBACK_REQUESTS } from "../../infra/privacy.ts";
 import type { TokenService } from "../../infra/token-service.ts";
-import { LIFETIME, PASSPHRASE, sqlitePlace } from "../e2e/deployed.ts";
 import { requestEntry } from "../support/log-entry.ts";
 import { matches } from "../support/logging-query.ts";
-import { startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
+import { stopAll, temporaryFolder } from "../support/processes.ts";
 import { sealKey } from "../support/sealing.ts";
+import { LIFETIME, PASSPHRASE, startServed } from "../support/served.ts";
 import { GIVEN, PROJECT, runUnusual, SECRET } from "./unusual.ts";
 
-/** What an unusual deployment declares, and what comes of it. */
+/** The resources and outputs of an unusual deployment. */
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 let resources: readonly Declared[];
@@ -39,12 +39,12 @@ const one = (name: string): Declared => {
   if (found === undefined) throw new Error(`nothing is called ${name}`);
   return found;
 };
-const told = <T>(output: Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
+const outputOf = <T>(output: Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
 
 const isWrapped = (value: unknown) =>
   typeof value === "object" && value !== null && Object.keys(SECRET).every((key) => key in value);
 
-/** All text that is not inside a secret. */
+/** All strings outside of secrets. */
 function plainTexts(value: unknown): string[] {
   if (typeof value === "string") return [value];
   if (typeof value !== "object" || value === null || isWrapped(value)) return [];
@@ -52,31 +52,31 @@ function plainTexts(value: unknown): string[] {
 }
 
 describe("secrets", () => {
-  test("that were given are the first versions, and what the functions take", () => {
+  test("from the configuration become the first versions", () => {
     expect(one("tokens-passphrase-first").inputs.secretData).toEqual({ ...SECRET, value: GIVEN.passphrase });
     expect(one("tokens-seal-keys-first").inputs.secretData).toEqual({ ...SECRET, value: GIVEN.sealKeys });
     expect(of("RandomPassword")).toEqual([]);
     expect(of("RandomBytes")).toEqual([]);
   });
 
-  test("stand nowhere but in what is marked as secret: in no name, variable, label or text", () => {
+  test("occur only in values marked as secret: in no name, variable, label or plain string", () => {
     const all = resources.flatMap((resource) => plainTexts(resource));
     expect(all.length).toBeGreaterThan(500);
     expect(all.filter((text) => /canary/i.test(text) || text.includes(sealKey("k-given").k))).toEqual([]);
   });
 
-  test("are in no output, and the outputs are none that is hidden", async () => {
+  test("occur in no output, and no output is marked as secret", async () => {
     for (const [name, output] of Object.entries(service)) {
       if (!isOutput(output) || name === "urn") continue;
       expect(await isSecret(output), name).toBe(false);
-      expect(JSON.stringify(await told(output)), name).not.toMatch(/canary/);
+      expect(JSON.stringify(await outputOf(output)), name).not.toMatch(/canary/);
     }
   });
 
   const isOutput = (value: unknown): value is Output<unknown> =>
     typeof value === "object" && value !== null && "apply" in value;
 
-  test("are destroyed by nobody: operators add and disable versions", () => {
+  test("can't be destroyed by any role: operators add and disable versions", () => {
     const able = of("IAMCustomRole").filter(({ inputs }) =>
       inputs.permissions.some((permission: string) => /versions\.destroy|secrets\.delete/.test(permission)),
     );
@@ -104,7 +104,7 @@ describe("channels", () => {
     });
   });
 
-  test("every alert goes to all of them, and says what to do", () => {
+  test("every alert notifies all of them, and says what to do", () => {
     expect(channel("mail-oncall@example.com")).toMatchObject({
       type: "email",
       labels: { email_address: "oncall@example.com" },
@@ -138,11 +138,11 @@ describe("watching", () => {
     );
   });
 
-  test("knows by what name Cloud Run runs a function", () => {
+  test("names a function's service as Cloud Run does", () => {
     expect(serviceNameOf("Token_Lookup")).toBe("token-lookup");
   });
 
-  test("makes its metrics at once, and alerts about them when the functions are there: a new metric is not known at once", () => {
+  test("makes its metrics at once, and alerts on them after the functions: a new metric takes a while to appear", () => {
     const functions = of("Function").map(({ name }) => name);
     const metrics = of("Metric");
     for (const { dependsOn } of metrics)
@@ -156,7 +156,7 @@ describe("watching", () => {
     }
   });
 
-  test("asks for /health from outside, every minute", () => {
+  test("requests /health from outside, every minute", () => {
     expect(one("tokens-watching-health-check").inputs).toMatchObject({
       period: "60s",
       httpCheck: { path: "/health", useSsl: true, validateSsl: true },
@@ -165,16 +165,19 @@ describe("watching", () => {
   });
 });
 
-describe("the request log", () => {
+describe("the request log of Cloud Run", () => {
   const url = "https://europe-west1-made-up-project.cloudfunctions.net/token-lookup";
 
   test.each([
     ["a consent that came back", { url: `${url}/callback?code=c&state=s` }],
     ["a consent that was refused", { url: `${url}/callback?error=access_denied&state=s` }],
-    ["one that was sent on to setup", { url: "https://token-setup.example/callback?code=c&state=s" }],
-    ["one with a slash too many", { url: `${url}/callback/?code=c&state=s` }],
     [
-      "an icon of the page after it",
+      "a consent that lookup redirected to setup",
+      { url: "https://token-setup.example/callback?code=c&state=s" },
+    ],
+    ["a consent with an extra slash", { url: `${url}/callback/?code=c&state=s` }],
+    [
+      "the icon of the page after a consent",
       { url: `${url}/favicon.ico`, referer: `${url}/callback?code=c&state=s`, status: 404 },
     ],
   ])("does not keep %s", (_, request) => {
@@ -183,20 +186,20 @@ describe("the request log", () => {
 
   test.each([
     ["a read", { url: `${url}/?name=callback` }],
-    ["a read of a token that is named like it", { url: `${url}/?name=a/callbacks` }],
+    ["a read of a token with callback in its name", { url: `${url}/?name=a/callbacks` }],
     ["a check", { url: `${url}/health` }],
     ["another path", { url: `${url}/callbacks?x=1` }],
   ])("keeps %s", (_, request) => {
     expect(matches(CALLBACK_REQUESTS, requestEntry("token-lookup", request))).toBe(false);
   });
 
-  test("is told so", () => {
+  test("has this filter", () => {
     expect(one("tokens-privacy-callback").inputs.filter).toBe(CALLBACK_REQUESTS);
   });
 });
 
 describe("a database that exists", () => {
-  test("is taken over with its documents and its rules, where it is", () => {
+  test("is adopted with its documents and its rules, in its location", () => {
     expect(one("tokens-database-firestore")).toMatchObject({
       importId: `projects/${PROJECT}/databases/webex-tokens`,
       ignoreChanges: ["locationId", "type"],
@@ -210,11 +213,11 @@ describe("a database that exists", () => {
   });
 });
 
-describe("what the functions are told", () => {
+describe("the environment of a function", () => {
   const environmentOf = (entryPoint: string): Record<string, string> =>
     of("Function").find(({ inputs }) => inputs.buildConfig?.entryPoint === entryPoint)?.inputs.serviceConfig
       .environmentVariables;
-  /** What the function itself says it can't do without. */
+  /** The settings that the function requires. */
   function neededBy(entryPoint: string): Needed[] {
     const source = readFileSync(path.join(ROOT, `functions/${entryPoint}.ts`), "utf8");
     return JSON.parse(/boot\((\[.*?\])/.exec(source)?.[1] ?? "none");
@@ -242,17 +245,17 @@ describe("what the functions are told", () => {
         legacySetup: false,
       },
     ],
-  ])("%s starts with it", (entryPoint, expected) => {
+  ])("has all the settings that %s requires", (entryPoint, expected) => {
     const settings = readSettings({ ...environmentOf(entryPoint), K_SERVICE: "x" }, neededBy(entryPoint));
     expect(settings).toMatchObject({ store, onGoogleCloud: true, ...expected });
     for (const variable of UNSUPPLIED) expect(environmentOf(entryPoint)).not.toHaveProperty(variable);
   });
 
-  test("lookup is not told of the sealing keys, nor of Webex", () => {
+  test("of lookup names neither sealing keys nor Webex", () => {
     expect(Object.keys(environmentOf("lookup")).filter((name) => /SEAL|WEBEX/.test(name))).toEqual([]);
   });
 
-  test("a sweep is over before the Scheduler gives up, and the function may take as long", () => {
+  test("ends a sweep before the Scheduler gives up, within the function's timeout", () => {
     const { sweepDeadline } = readSettings(environmentOf("refresher"), neededBy("refresher"));
     const refresher = of("Function").find(({ inputs }) => inputs.buildConfig?.entryPoint === "refresher");
     for (const { inputs } of of("Job")) {
@@ -263,11 +266,11 @@ describe("what the functions are told", () => {
   });
 });
 
-describe("a deployment that is not open to everybody", () => {
-  test("grants nothing to allUsers, and says what opens it all the same", async () => {
+describe("a deployment without public access", () => {
+  test("grants nothing to allUsers, and outputs the command that opens it", async () => {
     expect(of("ServiceIamMember").filter(({ inputs }) => /^all/.test(inputs.member))).toEqual([]);
     const { openCommand } = service;
-    expect(openCommand && (await told(openCommand))).toBe(
+    expect(openCommand && (await outputOf(openCommand))).toBe(
       ["sample-lookup", "sample-setup"]
         .map(
           (name) =>
@@ -277,13 +280,13 @@ describe("a deployment that is not open to everybody", () => {
     );
   });
 
-  test("without operators nobody but the functions is granted anything", () => {
+  test("grants roles only to the functions when it has no operators", () => {
     const members = resources.flatMap(({ inputs }) => (inputs.member === undefined ? [] : [inputs.member]));
     expect(members.filter((member: string) => !/^serviceAccount:tokens-\w+@/.test(member))).toEqual([]);
     expect(of("IAMCustomRole").map(({ name }) => name)).not.toContain("tokens-operator-role");
   });
 
-  test("options that cost are off unless asked for", () => {
+  test("has no option that costs money unless the configuration asks for it", () => {
     expect(of("RouterNat")).toEqual([]);
     const lookup = of("Function").find(({ inputs }) => inputs.buildConfig?.entryPoint === "lookup");
     expect(lookup?.inputs.serviceConfig).toMatchObject({ minInstanceCount: 2, maxInstanceCount: 20 });
@@ -291,7 +294,7 @@ describe("a deployment that is not open to everybody", () => {
 });
 
 describe("an archive's name", () => {
-  test("changes with any file's content or name, and with nothing else", async () => {
+  test("changes with the content or name of any file, and with nothing else", async () => {
     const folder = path.join(await temporaryFolder(), "lookup");
     cpSync(path.join(ROOT, "dist/lookup"), folder, { recursive: true });
     const first = contentHash(folder);
@@ -306,43 +309,30 @@ describe("an archive's name", () => {
     expect(contentHash(folder)).not.toBe(first);
   });
 
-  test("can't be had of what was not built", async () => {
+  test("of a folder that was not built is an error", async () => {
     const folder = path.join(await temporaryFolder(), "nothing");
     expect(() => contentHash(folder)).toThrow('run "npm run build" first');
   });
 });
 
-test("the curl line works when it is pasted: passphrase from Secret Manager, token from lookup", async () => {
-  const { env, documents } = await sqlitePlace();
-  const token = {
-    accessToken: "canary-access-token",
-    accessExpires: Date.now() + LIFETIME * 1000,
-    static: true,
-  };
-  await documents.create("tokens", "sales", token);
-  await documents.close();
-  const more = {
-    TOKEN_PASSPHRASE: `${PASSPHRASE}\ncanary-passphrase-before`,
-    REFRESHER_URL: "http://127.0.0.1:9",
-  };
-  const [lookup, folder] = await Promise.all([
-    startFunction("lookup", { ...env, ...more }),
-    temporaryFolder(),
-  ]);
+test("the curl line, pasted into a shell, reads the passphrase from Secret Manager and a token from lookup", async () => {
+  const [running, folder] = await Promise.all([startServed({ realTime: true }), temporaryFolder()]);
+  const token = await running.hold("sales", LIFETIME);
   const gcloud = path.join(folder, "gcloud");
   const called = path.join(folder, "called");
   await writeFile(
     gcloud,
-    `#!/bin/sh\necho "$@" > ${called}\nprintf '%s\\n' ${PASSPHRASE} canary-passphrase-before\n`,
+    `#!/bin/sh\necho "$@" > ${called}\nprintf '%s\\n' ${PASSPHRASE} canary-passphrase-before-rotation\n`,
   );
   await chmod(gcloud, 0o755);
 
-  const line = (await told(service.curl)).replace("NAME", "sales");
-  const base = await told(service.baseUrl);
+  const line = (await outputOf(service.curl)).replace("NAME", "sales");
+  const base = await outputOf(service.baseUrl);
   expect(line).toContain(base);
-  const { stdout } = await promisify(execFile)("sh", ["-c", line.replace(base, lookup.url)], {
+  const { stdout } = await promisify(execFile)("sh", ["-c", line.replace(base, running.bases.lookup)], {
     env: { PATH: `${folder}:${process.env.PATH}` },
   });
+  await running.close();
   expect(JSON.parse(stdout)).toMatchObject({ status: "200", token: token.accessToken });
   expect(readFileSync(called, "utf8").trim()).toBe(
     `secrets versions access latest --secret=tokens-passphrase --project=${PROJECT}`,

@@ -5,7 +5,7 @@ import { type Declared, runOffline } from "../../infra/offline.ts";
 import { TokenService } from "../../infra/token-service.ts";
 import { DESCRIBED, deployedFunctions, ROLES } from "../../local/doctor/deployed-functions.ts";
 
-/** What `tokens doctor` looks for is what the program makes, and its operators may look at all of it. */
+/** `tokens doctor` finds what the program declares, and operators may read all of it. */
 
 const OPERATOR = "group:operators@example.com";
 
@@ -28,7 +28,7 @@ const listed = (): Declared["inputs"][] =>
     serviceConfig: { ...serviceConfig, uri: `https://${name}.example`, service: `s/${name}` },
   }));
 
-test("the three functions are found, with their passphrase, keys and prefix", async () => {
+test("doctor finds the three functions, with their passphrase, keys and prefix", async () => {
   const google = { get: async () => ({ functions: listed() }), clockAhead: async () => 0 };
   const where = { project: "made-up", region: undefined, prefix: "tokens" };
   const found = await deployedFunctions(google, where);
@@ -39,16 +39,16 @@ test("the three functions are found, with their passphrase, keys and prefix", as
   expect(setup?.environment.SEAL_KEYS).toBe(refresher?.environment.SEAL_KEYS);
 });
 
-test("each is described by its role", () => {
+test("the description of each function names its role", () => {
   const described = listed().map(({ description, buildConfig }) => [description, buildConfig.entryPoint]);
   expect(described.sort()).toEqual(ROLES.map((role) => [`${DESCRIBED}${role}`, role]).sort());
 });
 
-test("rules are released under the name that is asked for", () => {
+test("Firestore's rules are released under the name that doctor reads", () => {
   expect(inputs("gcp:firebaserules/release:Release").map(({ name }) => name)).toEqual(["cloud.firestore"]);
 });
 
-test("operators may look at all of it, and at no more for its sake", () => {
+test("operators may read all that doctor reads, and no more", () => {
   const roles = inputs("gcp:projects/iAMCustomRole:IAMCustomRole");
   const [role] = roles.filter(({ title }) => title === "Token service: operator");
   const asked = [
@@ -62,7 +62,7 @@ test("operators may look at all of it, and at no more for its sake", () => {
     "run.services.getIamPolicy",
   ];
   expect(role?.permissions).toEqual(expect.arrayContaining(asked));
-  // The secrets' policies are not looked at: lookup is asked instead.
+  // Doctor asks lookup instead of reading the secrets' policies.
   expect(role?.permissions.filter((permission: string) => permission.startsWith("secretmanager."))).toEqual(
     [],
   );
@@ -76,8 +76,8 @@ test("operators may look at all of it, and at no more for its sake", () => {
   expect(callers).toHaveLength(1);
 });
 
-/** What each call of Google's client libraries wants (https://cloud.google.com/iam/docs/permissions-reference). */
-const WANTED: Record<string, string> = {
+/** The permission that each call of Google's client libraries needs (https://cloud.google.com/iam/docs/permissions-reference). */
+const NEEDED: Record<string, string> = {
   listJobs: "cloudscheduler.jobs.list",
   getJob: "cloudscheduler.jobs.get",
   runJob: "cloudscheduler.jobs.run",
@@ -89,7 +89,7 @@ const WANTED: Record<string, string> = {
   accessSecretVersion: "secretmanager.versions.access",
 };
 
-test("operators may do all that the commands ask of Scheduler, Secret Manager and Firestore", () => {
+test("operators have each permission that the commands need in Scheduler, Secret Manager and Firestore", () => {
   const permissions = inputs("gcp:projects/iAMCustomRole:IAMCustomRole")
     .filter(({ title }) => /: (?:operator|keeper)$/.test(title))
     .flatMap((role): string[] => role.permissions);
@@ -99,8 +99,8 @@ test("operators may do all that the commands ask of Scheduler, Secret Manager an
     const source = readFileSync(path.resolve(import.meta.dirname, "../../local/google", file), "utf8");
     return [...source.matchAll(/\.(\w+(?:Jobs?|SecretVersions?))\(/g)].map(([, call = ""]) => call);
   });
-  expect(new Set(called)).toEqual(new Set(Object.keys(WANTED)));
-  for (const call of called) expect(permissions, call).toContain(WANTED[call]);
+  expect(new Set(called)).toEqual(new Set(Object.keys(NEEDED)));
+  for (const call of called) expect(permissions, call).toContain(NEEDED[call]);
   const documents = ["create", "delete", "get", "list", "update"].map((verb) => `datastore.entities.${verb}`);
   expect(permissions).toEqual(expect.arrayContaining(documents));
 });

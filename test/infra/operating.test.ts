@@ -9,7 +9,7 @@ import { attemptEntry, requestEntry, writtenEntry } from "../support/log-entry.t
 import { type Entry, matches } from "../support/logging-query.ts";
 import { tokensProgram } from "../support/program.ts";
 
-/** What the operator's page names is there, and its queries find what they promise. */
+/** The commands, alerts and pages in docs/operating.md exist, and its queries match what they promise. */
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const PAGE = readFileSync(path.join(ROOT, "docs/operating.md"), "utf8");
@@ -18,13 +18,16 @@ const fences = (kind: string) =>
     text.trim(),
   );
 
-test.each(alertsFor("tokens"))("the alert '$title' stands in it, with a first step", ({ id, title }) => {
-  const [row = ""] = PAGE.split("\n").filter((line) => line.startsWith(`| ${title} | \`${id}\` |`));
-  expect(row.split("|")).toHaveLength(6);
-  expect(row).toMatch(/`npm run tokens -- [^`]+` \|$|the query for/);
-});
+test.each(alertsFor("tokens"))(
+  "docs/operating.md has the alert '$title', with a first step",
+  ({ id, title }) => {
+    const [row = ""] = PAGE.split("\n").filter((line) => line.startsWith(`| ${title} | \`${id}\` |`));
+    expect(row.split("|")).toHaveLength(6);
+    expect(row).toMatch(/`npm run tokens -- [^`]+` \|$|the query for/);
+  },
+);
 
-test("no alert stands in it that there is not", () => {
+test("docs/operating.md has no other alerts, and the order of infra/alerts.ts", () => {
   const [, table = ""] = PAGE.split("## Each alert");
   const ids = [...(table.split("\n## ")[0] ?? "").matchAll(/^\| [^|]+ \| `([^`]+)` \|/gm)].map(
     ([, id]) => id,
@@ -32,7 +35,7 @@ test("no alert stands in it that there is not", () => {
   expect(ids).toEqual(alertsFor("tokens").map(({ id }) => id));
 });
 
-test("every command in it can be typed", async () => {
+test("every npm run tokens line in docs/operating.md parses", async () => {
   const parse = await tokensProgram();
   const text = PAGE.replace(/\n {2,}/g, " ");
   const inline = [...text.matchAll(/`npm run tokens -- ([^`]+)`/g)].map(([, line = ""]) => line);
@@ -43,13 +46,13 @@ test("every command in it can be typed", async () => {
   for (const line of [...inline, ...pasted]) await parse(line);
 });
 
-test("every page that it leads to is there", () => {
+test("every page that docs/operating.md links to exists", () => {
   const pages = [...PAGE.matchAll(/\]\(([\w-]+\.md)(#[\w-]+)?\)/g)].map(([, page = ""]) => page);
   expect(pages.length).toBeGreaterThan(0);
   for (const page of pages) expect(existsSync(path.join(ROOT, "docs", page)), page).toBe(true);
 });
 
-test("doctor's checks stand in it, in their order", () => {
+test("docs/operating.md has doctor's checks, in their order", () => {
   const [, table = ""] = PAGE.split("| check | well |");
   const titles = [...(table.split("\n\n")[0] ?? "").matchAll(/^\| ([^|]+?) \|/gm)].map(([, title]) => title);
   const wanted = CHECKS.map(({ title }) => title).filter((title) => !title.endsWith("is scheduled"));
@@ -70,7 +73,7 @@ const DETAILS: Partial<Record<Event, Details>> = {
     overdueSeconds: 3,
     elapsedMs: 5,
   },
-  "request.refused": { code: "not_found", token: "nobody", reference: "0123456789abcdef0123456789abcdef" },
+  "request.refused": { code: "not_found", token: "missing", reference: "0123456789abcdef0123456789abcdef" },
   "request.unauthorized": { code: "wrong_passphrase", token: "sales", caller: "192.0.2.1" },
 };
 const SERVICES = { setup: "token-setup", request: "token-lookup", lookup: "token-lookup" } as Record<
@@ -101,10 +104,10 @@ const ENTRIES: Entry[] = [
   attemptEntry("another-sweep", "INTERNAL"),
 ];
 
-describe("a query", () => {
+describe("a query in docs/operating.md", () => {
   const QUERIES = fences("logging");
 
-  /** What each of them finds, in the order of the page: events, or the status of a request or an attempt. */
+  /** What each query matches, in the order of the page: events, or the status of a request or an attempt. */
   const FOUND: readonly (readonly string[])[] = [
     (Object.keys(EVENTS) as Event[]).filter((event) => !["INFO", "NOTICE"].includes(EVENTS[event])),
     ["refresh.done", "refresh.failed", "request.unauthorized"],
@@ -118,25 +121,25 @@ describe("a query", () => {
     ["503"],
   ];
 
-  const told = (entry: Entry) => {
+  const nameOf = (entry: Entry) => {
     const { jsonPayload, httpRequest } = entry as Record<string, Record<string, unknown> | undefined>;
     return String(jsonPayload?.event ?? jsonPayload?.status ?? httpRequest?.status);
   };
 
-  test("stands in it for each of these", () => {
+  test("is tested here, each of them", () => {
     expect(QUERIES).toHaveLength(FOUND.length);
   });
 
   test.each(QUERIES.map((query, index) => ({ query, wanted: FOUND[index] ?? [] })))(
-    "finds what it promises, and nothing else: $query",
+    "matches what it promises, and nothing else: $query",
     ({ query, wanted }) => {
-      const found = ENTRIES.filter((entry) => matches(query, entry)).map(told);
+      const found = ENTRIES.filter((entry) => matches(query, entry)).map(nameOf);
       expect(found.sort()).toEqual([...wanted].sort());
     },
   );
 });
 
-test("every event that is logged is explained, and no other", () => {
+test("docs/operating.md explains every event, and no other", () => {
   const [, table = ""] = PAGE.split("### Every event");
   const events = [...table.matchAll(/^\| `([\w.]+)` \|/gm)].map(([, event]) => event);
   expect(events.filter((event) => event !== "jsonPayload.event").sort()).toEqual(Object.keys(EVENTS).sort());

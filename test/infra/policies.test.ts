@@ -3,7 +3,7 @@ import type { Declared } from "../../infra/offline.ts";
 import { POLICIES } from "../../infra/policies.ts";
 import { GIVEN, PROJECT, runUnusual, SECRET } from "./unusual.ts";
 
-/** The policies over a deployment that keeps them, and over ones that were made to break each. */
+/** The policies over a deployment that keeps them, and over ones that break each. */
 
 const FUNCTION = "gcp:cloudfunctionsv2/function:Function";
 let resources: readonly Declared[];
@@ -12,11 +12,11 @@ beforeAll(async () => {
   resources = (await runUnusual()).resources;
 });
 
-test.each(Object.keys(POLICIES))("the policy %s holds", (name) => {
+test.each(Object.keys(POLICIES))("the policy %s holds for an unusual deployment", (name) => {
   expect(POLICIES[name]?.(resources)).toEqual([]);
 });
 
-describe("a policy finds what breaks it:", () => {
+describe("a policy fails when", () => {
   const custom = { custom: true, protect: false, dependsOn: [], ignoreChanges: [], importId: undefined };
   const made = (type: string, inputs: Declared["inputs"]): Declared => ({
     ...custom,
@@ -54,19 +54,19 @@ describe("a policy finds what breaks it:", () => {
       () => [...resources, invoker("allUsers", "sample-refresher")],
     ],
     [
-      "to whoever has a Google account",
+      "the refresher is open to every Google account",
       "noPublicRefresher",
       () => [...resources, invoker("allAuthenticatedUsers", "sample-refresher")],
     ],
     ["an account is an editor", "noPrimitiveRoles", () => [...resources, project("roles/editor", LOOKUP)]],
     ["a variable holds a passphrase", "noSecretInEnvironment", () => variable("TOKEN_PASSPHRASE", "x")],
     [
-      "a variable of another name holds one",
+      "a variable of another name holds a secret",
       "noSecretInEnvironment",
       () => variable("WEBEX_URL", { ...SECRET, value: GIVEN.passphrase }),
     ],
     [
-      "or holds one that lost its mark",
+      "a variable holds a secret that lost its mark",
       "noSecretInEnvironment",
       () => variable("WEBEX_URL", GIVEN.passphrase),
     ],
@@ -77,7 +77,7 @@ describe("a policy finds what breaks it:", () => {
     ],
     ["lookup may write", "lookupOnlyReads", () => [...resources, project("roles/datastore.user", LOOKUP)]],
     [
-      "its own role lets it write",
+      "lookup's own role lets it write",
       "lookupOnlyReads",
       () =>
         changed("tokens-lookup-documents-role", () => ({
@@ -100,7 +100,7 @@ describe("a policy finds what breaks it:", () => {
       () => changed("tokens-watching-alert-unsaved", () => ({ alertStrategy: { autoClose: "86400s" } })),
     ],
     [
-      "one on log lines has a second condition",
+      "an alert on log lines has a second condition",
       "alertsThatGoogleTakes",
       () =>
         changed("tokens-watching-alert-unsaved", ({ conditions }) => ({
@@ -108,17 +108,17 @@ describe("a policy finds what breaks it:", () => {
         })),
     ],
     [
-      "an absence is too short",
+      "the duration of an absence is too short",
       "alertsThatGoogleTakes",
       () => condition("no-sweep", "conditionAbsent", { duration: "60s" }),
     ],
     [
-      "a metric is not there",
+      "the metric of an alert is missing",
       "alertsThatGoogleTakes",
       () => resources.filter(({ name }) => name !== "tokens-watching-measured-overdue"),
     ],
     [
-      "a condition makes no number",
+      "the condition of an alert gives no number",
       "alertsThatGoogleTakes",
       () =>
         condition("lookup-slow", "conditionThreshold", {
@@ -133,7 +133,7 @@ describe("a policy finds what breaks it:", () => {
       () => condition("unsaved", "conditionMatchedLog", { labelExtractors: {} }),
     ],
     [
-      "a dashboard draws what is not there",
+      "a dashboard draws a missing metric",
       "dashboardsThatGoogleTakes",
       () => resources.filter(({ name }) => name !== "tokens-watching-measured-asks"),
     ],
@@ -143,7 +143,7 @@ describe("a policy finds what breaks it:", () => {
     expect(POLICIES[policy]?.(resourcesThen())).not.toEqual([]);
   });
 
-  test("and each has one that does", () => {
+  test("it is broken, for each policy", () => {
     expect(Object.keys(POLICIES).filter((name) => !broken.some(([, policy]) => policy === name))).toEqual([]);
   });
 });

@@ -9,11 +9,11 @@ import { type Declared, runOffline } from "../../infra/offline.ts";
 import { POLICIES } from "../../infra/policies.ts";
 import { TokenService } from "../../infra/token-service.ts";
 
-/** The whole program, with everything that can be asked for, run over mocks. */
+/** The whole program with all options, run over mocks. */
 
 const PROJECT = "made-up-project";
 const OPERATOR = "group:operators@example.com";
-/** Name of the secret that holds them. */
+/** Name of the secret of the passphrases. */
 const PASSPHRASES = "tokens-passphrase";
 let resources: readonly Declared[];
 let service: TokenService;
@@ -51,11 +51,11 @@ const email = (identity: string) => `tokens-${identity}@${PROJECT}.iam.gservicea
 const member = (identity: string) => `serviceAccount:${email(identity)}`;
 
 describe("identities", () => {
-  test.each(Object.keys(POLICIES))("the policy %s holds", (name) => {
+  test.each(Object.keys(POLICIES))("the policy %s holds with all options", (name) => {
     expect(POLICIES[name]?.(resources)).toEqual([]);
   });
 
-  test("each function is somebody of its own", () => {
+  test("each function has a service account of its own", () => {
     const accounts = Object.entries(functions()).map(([name, { serviceConfig }]) => [
       name,
       serviceConfig.serviceAccountEmail,
@@ -75,7 +75,7 @@ describe("identities", () => {
     expect(one("tokens-lookup-documents-role").inputs.permissions).toEqual(["datastore.entities.get"]);
   });
 
-  test("nobody but the command line's users may delete a document", () => {
+  test("only operators may delete a document", () => {
     const able = of("IAMCustomRole").filter(({ inputs }) =>
       inputs.permissions.includes("datastore.entities.delete"),
     );
@@ -94,7 +94,7 @@ describe("identities", () => {
     expect(readers("tokens-passphrase")).toEqual([OPERATOR, member("lookup"), member("setup")]);
   });
 
-  test("the refresher is called by the Scheduler, lookup and operators; the others by everybody", () => {
+  test("the refresher is called by the Scheduler, lookup and operators; the others by everyone", () => {
     const callers = (name: string) =>
       of("ServiceIamMember")
         .filter(({ inputs }) => inputs.name === name)
@@ -119,7 +119,7 @@ describe("functions", () => {
     expect(functions().refresher?.serviceConfig.maxInstanceCount).toBeLessThanOrEqual(3);
   });
 
-  test("are given every variable that the code reads, and none that it does not", () => {
+  test("have every variable that the code reads, and no other", () => {
     const given = Object.values(functions()).flatMap(({ serviceConfig }) =>
       Object.keys(serviceConfig.environmentVariables),
     );
@@ -166,7 +166,7 @@ describe("functions", () => {
   });
 });
 
-describe("what can't be made again", () => {
+describe("what can't be recreated", () => {
   test("is protected: the database, and secrets with the versions that hold something", () => {
     const kept = resources.filter(({ protect }) => protect).map(({ name }) => name);
     expect(kept.sort()).toEqual([
@@ -190,7 +190,7 @@ describe("what can't be made again", () => {
     }
   });
 
-  test("versions of secrets are added and disabled by operators, and destroyed by nobody", () => {
+  test("versions of secrets are added and disabled by operators, and no role can destroy one", () => {
     const roles = of("SecretIamMember").map(({ inputs }) => inputs.role);
     const keeper = `projects/${PROJECT}/roles/tokens_keeper`;
     expect(new Set(roles)).toEqual(new Set(["roles/secretmanager.secretAccessor", keeper]));
@@ -245,14 +245,14 @@ describe("the schedule", () => {
   });
 });
 
-test("each thing says in a sentence why it is there", () => {
+test("each resource has a sentence that says why it exists", () => {
   const custom = resources.filter((resource) => resource.custom);
   const silent = custom.filter(({ name }) => !/^[a-z]+ \S+.* \S+/.test(service.whys.get(name) ?? ""));
   expect(silent.map(({ name }) => name)).toEqual([]);
   expect([...service.whys.keys()].sort()).toEqual(custom.map(({ name }) => name).sort());
 });
 
-test("everything waits for the APIs that it needs", () => {
+test("every resource depends on the APIs that it needs", () => {
   const apis = of("Service").map(({ name }) => name);
   const early = resources.filter(
     ({ custom, type, dependsOn }) =>
@@ -265,7 +265,7 @@ test("everything waits for the APIs that it needs", () => {
   expect(early.map(({ name }) => name)).toEqual([]);
 });
 
-test("secrets are secret wherever they go", async () => {
+test("secrets are marked as secret, and the curl output is not", async () => {
   const wrapped = { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270" };
   expect(of("SecretVersion")).toHaveLength(2);
   for (const version of of("SecretVersion")) expect(version.inputs.secretData).toMatchObject(wrapped);

@@ -4,7 +4,7 @@ import { runOffline } from "../../infra/offline.ts";
 import { TokenService } from "../../infra/token-service.ts";
 import { sealKey } from "../support/sealing.ts";
 
-/** A deployment that differs from the usual one: secrets given, a database that exists, nothing open to everybody. */
+/** A deployment with its own secrets, an existing database and no public access. */
 
 export const PROJECT = "made-up-project";
 
@@ -18,8 +18,15 @@ export const GIVEN = {
   password: "canary-password-of-the-hook",
 };
 
-/** Once in a process. */
-export const runUnusual = () =>
+let run: ReturnType<typeof declare> | undefined;
+
+/** Runs once in a process; its test files share what came of it. */
+export function runUnusual() {
+  run ??= declare();
+  return run;
+}
+
+const declare = () =>
   runOffline(
     () =>
       new TokenService("tokens", {
