@@ -1,18 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
-import { readSettings } from "../functions/adapters/env.ts";
-import { runtime } from "../functions/adapters/runtime.ts";
-import { openSealer } from "../functions/adapters/seal.ts";
-import { unsealed } from "../functions/core/seal.ts";
-import { tokenStore } from "../functions/core/store.ts";
 import { explain } from "./commands/errors.ts";
-import { startConsole } from "./console/server.ts";
-import { findDeployment } from "./deployment.ts";
-
-interface Options {
-  port?: number;
-  project?: string;
-  live?: boolean;
-}
+import { type ConsoleOptions, openConsole } from "./console/open.ts";
 
 const program = new Command("npm run console --")
   .description("Opens the operator's page: how the tokens are, and all that is done with them.")
@@ -36,33 +24,14 @@ program.parseAsync().catch((error: unknown) => {
   process.exit(1);
 });
 
-async function open({ port, project, live = false }: Options): Promise<void> {
-  const env = { ...process.env, ...(project !== undefined && { GOOGLE_CLOUD_PROJECT: project }) };
-  const found = findDeployment(env, live);
-  // Whatever is started meanwhile: the page stays with the store that it was opened on.
-  const here = found.store.kind === "sqlite" ? { ...env, STORE: found.store.file } : env;
-  const deployment = () => findDeployment(here, live);
-  const documents = await found.open({ create: true });
-  const page = await startConsole({
-    documents,
-    deployment,
-    runtime,
-    port: port ?? readSettings(env, []).port + 2,
-    anyPort: port === undefined,
-    metered: found.store.kind === "firestore",
-    bug: (where) => process.stderr.write(`a bug in the console: ${where}\n`),
-    async open() {
-      const { sealing } = deployment();
-      const sealer = sealing === undefined ? unsealed : await openSealer(sealing, () => {}, runtime.now);
-      return tokenStore(documents, runtime.now, sealer);
-    },
-  });
+async function open(options: ConsoleOptions): Promise<void> {
+  const bug = (where: string) => process.stderr.write(`a bug in the console: ${where}\n`);
+  const { where, url, close } = await openConsole(options, process.env, bug);
   process.stdout.write(
-    `Tokens in ${found.where}\n\n  ${page.url}\n\nThe address opens the page once. Ctrl-C ends it.\n`,
+    `Tokens in ${where}\n\n  ${url}\n\nThe address opens the page once. Ctrl-C ends it.\n`,
   );
   const end = async () => {
-    await page.close();
-    await documents.close();
+    await close();
     process.exit(0);
   };
   process.once("SIGINT", end).once("SIGTERM", end);

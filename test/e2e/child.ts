@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { HANG } from "../support/hang.ts";
 import { plant } from "../support/prints.ts";
 import { freePort } from "../support/processes.ts";
 
@@ -24,14 +25,13 @@ interface Ending {
   ms: number;
 }
 
-const PATIENCE = 20_000;
 const children = new Map<ChildProcess, Promise<Ending>>();
 // Runs when a worker ends without its `afterAll`: no child outlives the tests.
 process.on("exit", () => {
   for (const child of children.keys()) kill(child, "SIGKILL", true);
 });
 
-/** Ends at once whatever still runs: give it to `afterAll`. */
+/** Kills every process of this file that still runs: give it to `afterAll`. */
 export async function endAll(): Promise<void> {
   for (const child of children.keys()) kill(child, "SIGKILL", true);
   await Promise.all(children.values());
@@ -68,7 +68,7 @@ export function run(
     ended,
     signal: (name, group = false) => kill(child, name, group),
     async says(wanted) {
-      for (const deadline = Date.now() + PATIENCE; !text.stdout.includes(wanted); await sleep(20)) {
+      for (const deadline = Date.now() + HANG; !text.stdout.includes(wanted); await sleep(20)) {
         if (!over && Date.now() < deadline) continue;
         throw new Error(`${command} did not say "${wanted}":\n${text.stdout}${text.stderr}`);
       }
