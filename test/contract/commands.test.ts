@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, inject, test, vi } from "vitest";
-import { HOUR } from "../../functions/core/time.ts";
+import { HOUR, MINUTE } from "../../functions/core/time.ts";
 import { placeFor } from "../../local/place.ts";
 import { consent } from "../e2e/deployed.ts";
 import { begin, type Ended, type Options, outputOf, tokens } from "../support/command-line.ts";
@@ -152,6 +152,24 @@ test("authorize --paste takes the address at which the browser ended, if it belo
   pasting.type((await consent(pasting.stdout().trim())).href);
   expect((await pasting.ended).code).toBe(0);
   expect((await stored("pasted"))?.accessToken).toBeDefined();
+});
+
+test("refresh --remote has the deployed refresher refresh, and needs REFRESHER_URL", async () => {
+  await served.store.create("remote", { clientId, clientSecret, refreshToken: grant().refreshToken });
+  const remote = { cwd: folder, env: { ...env, REFRESHER_URL: served.bases.refresher } };
+  expect(await outputOf("refresh remote --remote", remote)).toMatch(
+    /^token "remote" is refreshed: it lives 11h/,
+  );
+  // However long this test takes, the last refresh stays a moment ago.
+  await served.edit("remote", { lastRefresh: Date.now() + 5 * MINUTE });
+  expect(await tokens("refresh remote --remote", remote)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("was tried just now: try again in"),
+  });
+  expect(await ran("refresh remote --remote")).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("set REFRESHER_URL"),
+  });
 });
 
 test("import refreshes the refresh token that it is given at once", async () => {

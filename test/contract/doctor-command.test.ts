@@ -1,9 +1,14 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
+import { PassThrough } from "node:stream";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { stateOf } from "../../functions/core/state.ts";
+import { tokenStore } from "../../functions/core/store.ts";
 import { HOUR } from "../../functions/core/time.ts";
+import { framed } from "../../local/commands/watch.ts";
 import { CHECKS } from "../../local/doctor/checks.ts";
 import { announce, placeFor, withdraw } from "../../local/place.ts";
+import { openScreen } from "../../local/screen.ts";
 import { hold, release } from "../e2e/child.ts";
 import { firestorePlace, type Place, sqlitePlace } from "../e2e/deployed.ts";
 import { begin, outputOf, tokens } from "../support/command-line.ts";
@@ -25,12 +30,13 @@ afterAll(async () => {
   await stopAll();
 });
 
-const token = (name: string, hours: number) =>
+const token = (name: string, hours: number, more: object = {}) =>
   place.documents.create("tokens", name, {
     accessToken: `canary-access-${name}`,
     refreshToken: "canary-refresh",
     accessExpires: Date.now() + hours * HOUR,
     refreshAt: Date.now() + HOUR,
+    ...more,
   });
 const here = () => ({ env: place.env, cwd: folder });
 
@@ -146,3 +152,54 @@ test("watch prints the table once, then a line for each change, and ends with 0 
   for (const line of changes) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z {2}fresh: /);
   expect(stdout).not.toContain(ESCAPE);
 });
+
+test("watch shows as many tokens as the terminal has lines for, the most urgent first", async () => {
+  const now = Date.now();
+  const { documents } = await sqlitePlace();
+  const failure = { count: 1, code: "invalid_grant", since: 1, at: 1, permanent: true, inputs: "" };
+  for (let hours = 1; hours <= 20; hours++)
+    await documents.create("tokens", `many-${hours}`, {
+      accessToken: "a",
+      accessExpires: now + hours * HOUR,
+    });
+  await documents.create("tokens", "refused", {
+    accessToken: "a",
+    refreshToken: "r",
+    accessExpires: now + 30 * HOUR,
+    failure,
+  });
+  const seen = [];
+  for await (const page of tokenStore(documents, () => now).pages(500))
+    for (const each of page) seen.push({ token: each, now, state: stateOf(each, now) });
+  await documents.close();
+  const lines = await framed({ seen, where: "here", every: 1000, trouble: "" }, 12);
+  expect(lines).toHaveLength(12);
+  expect(lines[3]).toContain("refused");
+  expect(lines[4]).toContain("many-1 ");
+  expect(lines.at(-1)).toContain("… and 13 more");
+});
+
+test.each(["q", "Q", "\x03", "\x04"])(
+  "the key %j leaves watch's screen, which gives the terminal back once",
+  (key) => {
+    const setRawMode = vi.fn();
+    const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode });
+    const output = new PassThrough().setEncoding("utf8");
+    const screen = openScreen(
+      input as unknown as NodeJS.ReadStream,
+      output as unknown as NodeJS.WriteStream,
+      () => {},
+    );
+    input.emit("data", "x");
+    expect(screen.left.aborted).toBe(false);
+    input.emit("data", key);
+    expect(screen.left.aborted).toBe(true);
+    screen.close();
+    screen.close();
+    screen.draw(["after the end"]);
+    expect(output.read()).toBe(
+      ["[?1049h", "[?25l", "[?7l", "[?7h", "[?25h", "[?1049l"].map((code) => ESCAPE + code).join(""),
+    );
+    expect(setRawMode.mock.calls).toEqual([[true], [false]]);
+  },
+);

@@ -164,6 +164,14 @@ describe("a rotation", () => {
     expect(said.join(" ")).not.toContain(SHARED);
   });
 
+  test("prints the new passphrase after the file holds it, so that a crash shows none that does not work", async () => {
+    keep(SHARED);
+    const held: string[] = [];
+    const print = () => void held.push(...parsePassphrases(text()));
+    await run("passphrase rotate", { env: process.env, person: { print } });
+    expect(held).toEqual([expect.stringMatching(RANDOM), SHARED]);
+  });
+
   test("leaves a link what it is, and changes what it leads to", async () => {
     keep(SHARED);
     const link = path.join(folder, "link");
@@ -373,6 +381,15 @@ describe("a token's own passphrase", () => {
     expect(await fields()).toEqual({ clientId: "made-up", passphraseHash: sha256(printed[0] ?? "") });
     expect(await output("passphrase clear sales --yes")).toContain("shared passphrase opens");
     expect(await fields()).toEqual({ clientId: "made-up" });
+  });
+
+  test("is never shown again, nor its hash", async () => {
+    await given();
+    const own = await output("passphrase set sales");
+    const lines = ["list --json", "show sales", "show sales --json --reveal"];
+    const shown = await Promise.all(lines.map((line) => output(line)));
+    expect(shown[2]).toContain('"ownPassphrase": true');
+    for (const secret of [own, sha256(own)]) expect(shown.join()).not.toContain(secret);
   });
 
   // A hash that is none, or not even text, locks the token: it counts as one.
