@@ -1,9 +1,12 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { webexEndpoint } from "../../functions/adapters/webex.ts";
 import { judge } from "../../functions/core/grant.ts";
 import { createSandbox } from "../../local/sandbox/server.ts";
+import { driveTimers } from "../support/deadlines.ts";
+import { eventuallyTrue } from "../support/eventually.ts";
+import { HANG } from "../support/hang.ts";
 
 const CLIENT = {
   clientId: "made-up-client",
@@ -15,12 +18,16 @@ const CLIENT = {
   refreshLifetime: 86_400,
 };
 
+/** A limit in ms that only `driveTimers` lets pass. */
+const LIMIT = 7654;
+
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const end of ends.splice(0)) await end();
 });
 
-async function sandboxed(patience?: number) {
+async function sandboxed(patience = HANG) {
   const sandbox = createSandbox({ file: ":memory:" });
   ends.push(() => sandbox.close());
   const url = `http://127.0.0.1:${await sandbox.listen()}/v1`;
@@ -36,7 +43,7 @@ async function sandboxed(patience?: number) {
   };
 }
 
-/** Somebody who writes down what he is sent, and answers in his own way. */
+/** A server that records its requests and answers with `answer`. */
 async function listening(
   answer: (server: { path: string; body: string }) => { status: number; headers?: object },
 ) {
@@ -58,37 +65,41 @@ async function listening(
   return { seen, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` };
 }
 
-test("a refresh token is refreshed at the sandbox's token endpoint", async () => {
+test("the Webex client refreshes a token at the sandbox's token endpoint", async () => {
   const { endpoint, request } = await sandboxed();
   const { grant } = judge(await endpoint.refresh(request, false), Date.now());
   expect(grant).toMatchObject({ expiresIn: 3600, refreshToken: request.refreshToken });
 });
 
-describe("an answer that does not come", () => {
-  test("is given up after the patience, and sent once while a reader waits", async () => {
-    const { sandbox, endpoint, request, received } = await sandboxed(150);
+describe("a missing answer of Webex", () => {
+  test("is a timeout at the request's limit, after one request while a reader waits", async () => {
+    const { sandbox, endpoint, request, received } = await sandboxed(LIMIT);
     sandbox.faults.add({ fault: "hang" });
-    expect(await endpoint.refresh(request, false)).toEqual({ error: "timeout" });
+    const timers = driveTimers(LIMIT);
+    const answer = endpoint.refresh(request, false);
+    await eventuallyTrue(() => received() === 1);
+    timers.fire();
+    expect(await answer).toEqual({ error: "timeout" });
     expect(received()).toBe(1);
   });
 
-  test("is asked for once more where nobody waits", async () => {
+  test("is asked for once more in a sweep", async () => {
     const { sandbox, endpoint, request, received } = await sandboxed();
     sandbox.faults.add({ fault: "down", times: 1 });
     expect(judge(await endpoint.refresh(request, true), Date.now()).grant).toBeDefined();
     expect(received()).toBe(2);
   });
 
-  test("is the network's fault where the connection breaks", async () => {
+  test("is a network error when the connection breaks", async () => {
     const { sandbox, endpoint, request } = await sandboxed();
     sandbox.faults.add({ fault: "down" });
     expect(await endpoint.refresh(request, false)).toEqual({ error: "network" });
   });
 });
 
-test.each([429, 500, 503])("an answer %i is not asked for again, however patient", async (status) => {
+test.each([429, 500, 503])("the Webex client does not repeat a request after status %i", async (status) => {
   const { url, seen } = await listening(() => ({ status, headers: { "retry-after": "1" } }));
-  const answer = await webexEndpoint(url).refresh(
+  const answer = await webexEndpoint(url, HANG).refresh(
     { clientId: "c", clientSecret: "s", refreshToken: "r" },
     true,
   );
@@ -96,10 +107,10 @@ test.each([429, 500, 503])("an answer %i is not asked for again, however patient
   expect(seen).toHaveLength(1);
 });
 
-test("a redirect is not followed: the secrets go nowhere else", async () => {
+test("the Webex client follows no redirect, which could carry secrets elsewhere", async () => {
   const other = await listening(() => ({ status: 200 }));
   const { url, seen } = await listening(() => ({ status: 307, headers: { location: other.url } }));
-  const answer = await webexEndpoint(url).refresh(
+  const answer = await webexEndpoint(url, HANG).refresh(
     { clientId: "c", clientSecret: "s", refreshToken: "r" },
     true,
   );
@@ -108,7 +119,7 @@ test("a redirect is not followed: the secrets go nowhere else", async () => {
   expect(other.seen).toEqual([]);
 });
 
-test("secrets travel in the body alone, each as it is", async () => {
+test("the Webex client sends secrets in the body alone, unchanged", async () => {
   const { url, seen } = await listening(() => ({ status: 400 }));
   const clientSecret = "canary-secret &=+%20ü";
   const request = {
@@ -118,7 +129,7 @@ test("secrets travel in the body alone, each as it is", async () => {
     code: "x",
     verifier: "v",
   };
-  await webexEndpoint(url).exchange(request);
+  await webexEndpoint(url, HANG).exchange(request);
   expect(seen.map(({ path }) => path)).toEqual(["/v1/access_token"]);
   expect(Object.fromEntries(new URLSearchParams(seen[0]?.body))).toEqual({
     grant_type: "authorization_code",

@@ -15,10 +15,30 @@ export function driveDeadlines() {
   return {
     /** The limits set so far, in ms. */
     limits: () => set.map(({ ms }) => ms),
-    /** Waits until a limit number `index` is set, and lets it pass. */
+    /** Waits until limit number `index` is set, and lets it pass. */
     async expire(index: number): Promise<void> {
       const { controller } = await eventuallyTrue(() => set[index]);
       controller.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+    },
+  };
+}
+
+/** Keeps timers of just `ms` from firing until the mocks are restored. `fire` fires those set so far. */
+export function driveTimers(ms: number) {
+  const held: (() => void)[] = [];
+  const real = globalThis.setTimeout;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((
+    callback: (...given: unknown[]) => void,
+    delay?: number,
+    ...given: unknown[]
+  ) => {
+    if (delay !== ms) return real(callback, delay, ...given);
+    held.push(() => callback(...given));
+    return real(() => {}, 0);
+  }) as typeof setTimeout);
+  return {
+    fire: () => {
+      for (const callback of held.splice(0)) callback();
     },
   };
 }
