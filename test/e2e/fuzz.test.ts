@@ -1,22 +1,21 @@
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { HOUR } from "../../functions/core/time.ts";
 import { type Running, startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
+import { runs } from "../support/property.ts";
 import { type Exchange, exchange, type WireAnswer } from "./wire.ts";
 
-/** The HTTP edge of the built functions against whatever bytes a client can send. */
+/** The HTTP edge of the built functions against any bytes that a client can send. */
 
 const PASSPHRASE = "canary-passphrase-of-the-edge";
 const TOKEN = "canary-live-token";
 const SECRET = "canary-of-a-body";
-
-/** Where an answer does not come, the case is told, with its seed, before the test's own time is over. */
-const RUNS = { interruptAfterTimeLimit: 12_000 };
+/** 5 MB of JSON whitespace. */
+const BOMB = gzipSync(Buffer.alloc(5_000_000, " "));
 
 type Name = "lookup" | "refresher" | "setup";
 const NAMES: readonly Name[] = ["lookup", "refresher", "setup"];
@@ -27,7 +26,7 @@ const CONTRACT: Record<Name, readonly number[]> = {
   refresher: [200, 400, 404, 405, 503],
   setup: [200, 400, 401, 404, 405, 409, 503],
 };
-/** What node itself says to who does not speak HTTP. */
+/** Statuses of node's own answers to malformed HTTP. */
 const OF_THE_PARSER = [400, 408, 413, 417, 431];
 
 /** A request of each function that is good, and its answer. */
@@ -61,19 +60,13 @@ beforeAll(async () => {
 });
 afterAll(stopAll);
 
-/** Whatever came before: each function is there, and answers a good request promptly. */
-async function expectWell(name: Name): Promise<void> {
-  const begun = performance.now();
+/** After any earlier request, the function still answers a good one. */
+async function expectServing(name: Name): Promise<void> {
   const { answers } = await exchange(running[name].port, goodRequest(name));
   expect(answers.map(({ status }) => status)).toEqual([GOOD[name].status]);
-  expect(performance.now() - begun).toBeLessThan(3000);
 }
 
-afterEach(async () => {
-  for (const name of NAMES) await expectWell(name);
-});
-
-/** The answer of a function itself: in the form that the contract gives it, and the token only for a 200. */
+/** The function's own answer has the form of the contract, and the token only with a 200. */
 function expectContract(name: Name, answer: WireAnswer, head = false): void {
   const { status, headers, body } = answer;
   expect(CONTRACT[name]).toContain(status);
@@ -101,7 +94,7 @@ const expectAnswered = (name: Name, { answers, closed }: Exchange, head = false)
 };
 
 const visible = fc.stringMatching(/^[\x21-\x7e]{0,40}$/);
-/** What may stand in a query: as it is, percent-encoded, or percent-encoded wrongly. */
+/** Parts of a query: plain, percent-encoded, or percent-encoded wrongly. */
 const word = fc.oneof(
   fc.constantFrom(
     "t",
@@ -231,7 +224,7 @@ const METHODS = [
   "TRACE",
   "QUERY",
 ];
-/** A body, and the headers that are true of it, or are not. */
+/** A body, with headers that match it or do not. */
 const body = fc.constantFrom<[string, string]>(
   ["", ""],
   ["", ""],
@@ -280,11 +273,12 @@ function bytesOf({ method, path, query, version, known, headers, body: [framing,
 
 describe.each(NAMES)("%s", (name) => {
   const port = () => running[name].port;
+  afterEach(() => expectServing(name));
 
-  test("answers every request that is put together of odd parts by its contract", async () => {
+  test("answers requests of odd parts by its contract", async () => {
     await fc.assert(
       fc.asyncProperty(request, async (parts) => {
-        const came = await exchange(port(), bytesOf(parts), 2000);
+        const came = await exchange(port(), bytesOf(parts));
         expect(came.answers.length).toBeGreaterThan(0);
         expectAnswered(name, came, parts.method === "HEAD");
         if (
@@ -293,11 +287,11 @@ describe.each(NAMES)("%s", (name) => {
         )
           expect(came.raw).not.toContain(TOKEN);
       }),
-      { ...RUNS, numRuns: 400 },
+      runs(100, 400),
     );
   });
 
-  test("answers every good request with some bytes of it wrong by its contract, or hangs up", async () => {
+  test("answers a good request with some wrong bytes by its contract, or closes", async () => {
     const whole = Buffer.from(goodRequest(name), "latin1");
     const edit = fc.tuple(fc.nat(whole.length), fc.nat(4), fc.uint8Array({ maxLength: 8 }));
     await fc.assert(
@@ -305,15 +299,15 @@ describe.each(NAMES)("%s", (name) => {
         let bytes = whole;
         for (const [at, dropped, put] of edits)
           bytes = Buffer.concat([bytes.subarray(0, at), put, bytes.subarray(at + dropped)]);
-        // What is left open by the edits is closed by a request after it.
+        // The good request at the end closes what the edits left open; what stays open is not waited for.
         const { answers } = await exchange(port(), Buffer.concat([bytes, whole]), 100);
         for (const answer of answers) if (!isOfTheParser(answer)) expectContract(name, answer);
       }),
-      { ...RUNS, numRuns: 200 },
+      runs(50, 200),
     );
   });
 
-  test("answers bytes that are no HTTP at all with 400, or hangs up", async () => {
+  test("answers bytes that are not HTTP with 400, or closes", async () => {
     const bytes = fc.oneof(
       fc.uint8Array({ minLength: 1, maxLength: 200 }),
       fc
@@ -329,78 +323,75 @@ describe.each(NAMES)("%s", (name) => {
         );
         for (const answer of answers) if (!isOfTheParser(answer)) expectContract(name, answer);
       }),
-      { ...RUNS, numRuns: 100 },
+      runs(25, 100),
     );
   });
 
-  test.each([
-    ["a request of HTTP/0.9", `${GOOD.lookup.line}\r\n\r\n`],
-    ["the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
-    ["CONNECT", `CONNECT evil.example:443 HTTP/1.1\r\n${CREDENTIALS}\r\n`],
-    ["an unknown method", `CANARY / HTTP/1.1\r\n${CREDENTIALS}\r\n`],
-    ["no host", "GET /?name=t HTTP/1.1\r\n\r\n"],
-    ["a folded header", `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}a: b\r\n c\r\nconnection: close\r\n\r\n`],
-    ["a bare line feed", `GET /?name=t HTTP/1.1\nhost: x\nconnection: close\n\n`],
-    ["a null byte in the path", `GET /\u0000?name=t HTTP/1.1\r\n${CREDENTIALS}connection: close\r\n\r\n`],
-    [
-      "a null byte in a header",
-      `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}a: \u0000\r\nconnection: close\r\n\r\n`,
-    ],
-    [
-      "an upgrade",
-      `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}connection: upgrade, close\r\nupgrade: websocket\r\n\r\n`,
-    ],
-    ["an address of 100 kB", `GET /?name=${"x".repeat(100_000)} HTTP/1.1\r\n${CREDENTIALS}\r\n`],
-    ["a header of 100 kB", `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}a: ${"x".repeat(100_000)}\r\n\r\n`],
-    ["ten thousand headers", `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}${"a:b\r\n".repeat(10_000)}\r\n`],
-    [
-      "six thousand parameters",
-      `GET /?${"a&".repeat(6000)} HTTP/1.1\r\n${CREDENTIALS}connection: close\r\n\r\n`,
-    ],
-  ])("is not brought down by %s", async (_, bytes) => {
-    expectAnswered(name, await exchange(port(), bytes));
+  test("survives malformed and oversized requests", async () => {
+    for (const [what, bytes] of [
+      ["a request of HTTP/0.9", `${GOOD.lookup.line}\r\n\r\n`],
+      ["the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+      ["CONNECT", `CONNECT evil.example:443 HTTP/1.1\r\n${CREDENTIALS}\r\n`],
+      ["an unknown method", `CANARY / HTTP/1.1\r\n${CREDENTIALS}\r\n`],
+      ["no host", "GET /?name=t HTTP/1.1\r\n\r\n"],
+      ["a folded header", `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}a: b\r\n c\r\nconnection: close\r\n\r\n`],
+      ["a bare line feed", `GET /?name=t HTTP/1.1\nhost: x\nconnection: close\n\n`],
+      ["a null byte in the path", `GET /\u0000?name=t HTTP/1.1\r\n${CREDENTIALS}connection: close\r\n\r\n`],
+      [
+        "a null byte in a header",
+        `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}a: \u0000\r\nconnection: close\r\n\r\n`,
+      ],
+      [
+        "an upgrade",
+        `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}connection: upgrade, close\r\nupgrade: websocket\r\n\r\n`,
+      ],
+      ["an address of 100 kB", `GET /?name=${"x".repeat(100_000)} HTTP/1.1\r\n${CREDENTIALS}\r\n`],
+      ["a header of 100 kB", `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}a: ${"x".repeat(100_000)}\r\n\r\n`],
+      ["ten thousand headers", `GET /?name=t HTTP/1.1\r\n${CREDENTIALS}${"a:b\r\n".repeat(10_000)}\r\n`],
+      [
+        "six thousand parameters",
+        `GET /?${"a&".repeat(6000)} HTTP/1.1\r\n${CREDENTIALS}connection: close\r\n\r\n`,
+      ],
+    ] as const) {
+      expectAnswered(name, await exchange(port(), bytes));
+      await expectServing(name).catch((error) => expect.unreachable(`after ${what}: ${error}`));
+    }
   });
 
-  test("reads no body of megabytes into its memory before it answers", async () => {
-    const length = 30_000_000;
-    const head = `POST /?name=t HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\nconnection: close\r\n\r\n`;
-    const body = Buffer.alloc(length, "[");
-    const sent = await exchange(port(), Buffer.concat([Buffer.from(head), body]));
-    expectAnswered(name, sent);
-    const bomb = gzipSync(Buffer.alloc(50_000_000, " "));
-    const deflated = `POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: ${bomb.length}\r\nconnection: close\r\n\r\n`;
-    expectAnswered(name, await exchange(port(), Buffer.concat([Buffer.from(deflated), bomb])));
+  test("answers a large or compressed body without parsing it", async () => {
+    const head = (more: string, length: number) =>
+      `POST /?name=t HTTP/1.1\r\nhost: x\r\n${more}\r\ncontent-length: ${length}\r\nconnection: close\r\n\r\n`;
+    for (const [header, body] of [
+      ["content-type: application/json", Buffer.alloc(2_000_000, "[")],
+      ["content-type: application/json\r\ncontent-encoding: gzip", BOMB],
+    ] as const) {
+      const bytes = Buffer.concat([Buffer.from(head(header, body.length)), body]);
+      expectAnswered(name, await exchange(port(), bytes));
+    }
   });
 
-  test("answers fifty requests on one connection, one after the other", async () => {
+  test("answers fifty pipelined requests in order", async () => {
     const many = `${goodRequest(name, "keep-alive").repeat(49)}${goodRequest(name)}`;
     const { answers } = await exchange(port(), many);
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(GOOD[name].status));
   });
 
-  test("answers others while a hundred clients trickle their headers and bodies", async () => {
+  test("answers others while a hundred clients have sent half of their headers or bodies", async () => {
     const head = `POST / HTTP/1.1\r\n${CREDENTIALS}content-length: 1000000\r\n`;
     const sockets: Socket[] = Array.from({ length: 100 }, (_, index) => {
       const socket = connect({ port: port(), host: "127.0.0.1" }).on("error", () => {});
       socket.write(index % 2 === 0 ? head : "GET / HTTP/1.1\r\n");
       return socket;
     });
-    const trickle = setInterval(() => {
+    for (let round = 0; round < 5; round++) {
       for (const socket of sockets) socket.write("a");
-    }, 5);
-    try {
-      for (let round = 0; round < 10; round++) {
-        await expectWell(name);
-        await sleep(5);
-      }
-    } finally {
-      clearInterval(trickle);
-      for (const socket of sockets) socket.destroy();
+      await expectServing(name);
     }
+    for (const socket of sockets) socket.destroy();
   });
 });
 
-test("no log has a secret, a body, a bug or a stack in it, and every line is JSON", () => {
+test("every line of every log is JSON, without a secret, a body, a bug or a stack", () => {
   for (const name of NAMES) {
     const lines = running[name].output();
     const text = lines.join("\n");

@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { HANG } from "../support/hang.ts";
 
 /** HTTP as bytes on a socket: what no client library would send, and what comes back. */
 
@@ -19,7 +20,7 @@ export interface Exchange {
 }
 
 /** Sends the bytes, and reads until the other side closes or is silent for `patience` ms. Never rejects. */
-export function exchange(port: number, bytes: string | Buffer, patience = 5000): Promise<Exchange> {
+export function exchange(port: number, bytes: string | Buffer, patience = HANG): Promise<Exchange> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: "127.0.0.1" });
     let raw = "";
