@@ -10,13 +10,12 @@ import { findDeployment } from "../../local/deployment.ts";
 import { KINDS } from "../../local/google/scheduler-jobs.ts";
 import { whereOf } from "../../local/google/service-jobs.ts";
 import { DEPLOYED, sharedPassphrases } from "../../local/shared-passphrases.ts";
-import { INHERITED } from "../support/environment.ts";
 
-/** What the program tells the command line, and what the command line takes for granted of it. */
+/** What the Pulumi program passes to the command line, and what the command line assumes of it. */
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const PLACE = { project: "made-up-project", region: "europe-west1" };
-/** It means something to a shell in more than one way. */
+/** Characters that a shell would act on. */
 const WEBEX = `https://webexapis.example/it's"$HOME"/$(exit)\`exit\`;&|<>*\\/v1`;
 let resources: readonly Declared[];
 let usual: TokenService;
@@ -37,7 +36,7 @@ beforeAll(async () => {
   [usual, unusual] = run.program as [TokenService, TokenService];
 });
 
-const told = <T>(output: Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
+const resolved = <T>(output: Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
 
 test("the command line looks for the jobs and the passphrases where the program puts them", () => {
   const inputs = (type: string) =>
@@ -57,19 +56,13 @@ test("the command line looks for the jobs and the passphrases where the program 
 });
 
 describe('eval "$(npx pulumi stack output commandLine)"', () => {
-  /** What is set in a child of a shell that has done this, and would not be without it. */
+  /** Runs `line` in a shell; gives the variables of its children, but not those that `sh` sets itself. */
   function childOf(line: string, before: Record<string, string> = {}): Record<string, string> {
-    const script = 'eval "$LINE" && exec "$NODE" -p "JSON.stringify(process.env)"';
-    const environment = (LINE: string, more: Record<string, string>) =>
-      JSON.parse(
-        execFileSync("sh", ["-c", script], {
-          env: { ...INHERITED, NODE: process.execPath, ...more, LINE },
-          encoding: "utf8",
-        }),
-      );
-    const plain = environment(":", {});
-    const all: [string, string][] = Object.entries(environment(line, before));
-    return Object.fromEntries(all.filter(([name, value]) => name !== "LINE" && plain[name] !== value));
+    const script = 'eval "$LINE" && unset LINE PWD OLDPWD SHLVL _ && exec env';
+    const env = { PATH: process.env.PATH, ...before, LINE: line };
+    const lines = execFileSync("sh", ["-c", script], { env, encoding: "utf8" }).trimEnd().split("\n");
+    const set = lines.map((each) => [each.slice(0, each.indexOf("=")), each.slice(each.indexOf("=") + 1)]);
+    return Object.fromEntries(set.filter(([name]) => name !== "PATH" && name !== "_"));
   }
 
   const USUAL = {
@@ -94,28 +87,28 @@ describe('eval "$(npx pulumi stack output commandLine)"', () => {
     WEBEX_URL: WEBEX,
   };
 
-  test("gives all that the shell starts exactly these variables, whatever they hold", async () => {
-    expect(childOf(await told(usual.commandLine))).toEqual(USUAL);
-    expect(childOf(await told(unusual.commandLine))).toEqual(UNUSUAL);
+  test("sets exactly these variables for the shell's children, whatever characters they hold", async () => {
+    expect(childOf(await resolved(usual.commandLine))).toEqual(USUAL);
+    expect(childOf(await resolved(unusual.commandLine))).toEqual(UNUSUAL);
   });
 
-  test("leads away from whatever was worked on before", async () => {
+  test("replaces or unsets every variable that pointed elsewhere", async () => {
     const before = {
       STORE: "tokens.db",
       FIRESTORE_EMULATOR_HOST: "127.0.0.1:8080",
       TOKEN_PASSPHRASE: "canary-passphrase",
     };
-    const [one, other] = [await told(usual.commandLine), await told(unusual.commandLine)];
+    const [one, other] = [await resolved(usual.commandLine), await resolved(unusual.commandLine)];
     expect(childOf(one, { ...before, ...UNUSUAL })).toEqual(USUAL);
     expect(childOf(other, { ...before, ...USUAL })).toEqual(UNUSUAL);
   });
 
-  test("is all that the commands need: tokens, redirect URI, refresher, keys, passphrases and schedule", async () => {
+  test("gives commands all they need: tokens, redirect URI, refresher, keys, passphrases and schedule", async () => {
     for (const [service, env, secretOfKeys] of [
       [usual, USUAL, USUAL.SEAL_KEYS],
       [unusual, UNUSUAL, undefined],
     ] as const) {
-      const variables = childOf(await told(service.commandLine));
+      const variables = childOf(await resolved(service.commandLine));
       const settings = readSettings(variables, ["store", "passphrase", "refresherUrl", "sealing"]);
       expect(settings.store).toEqual({
         kind: "firestore",
@@ -125,13 +118,13 @@ describe('eval "$(npx pulumi stack output commandLine)"', () => {
       });
       const deployment = findDeployment(variables, false);
       expect(deployment).toMatchObject({
-        redirectUri: await told(service.redirectUri),
-        refresherUrl: await told(service.refresherUri),
+        redirectUri: await resolved(service.redirectUri),
+        refresherUrl: await resolved(service.refresherUri),
         sealKeys: secretOfKeys,
       });
       expect(() => deployment.requireSealing()).not.toThrow();
       expect(sharedPassphrases(settings, undefined, false, () => deployment)).toBe(
-        await told(service.passphrase),
+        await resolved(service.passphrase),
       );
       const { GOOGLE_CLOUD_PROJECT = "", GOOGLE_CLOUD_REGION = "" } = variables;
       expect(whereOf({ project: GOOGLE_CLOUD_PROJECT, region: GOOGLE_CLOUD_REGION })).toEqual(PLACE);
@@ -139,13 +132,13 @@ describe('eval "$(npx pulumi stack output commandLine)"', () => {
     expect(findDeployment(UNUSUAL, false).webexUrl()).toBe(new URL(WEBEX).href);
   });
 
-  test("holds no secret, and is none that Pulumi would hide", async () => {
+  test("holds no secret, and Pulumi does not mark it as one", async () => {
     expect(await isSecret(usual.commandLine)).toBe(false);
-    expect(await told(usual.commandLine)).not.toMatch(/xxxx|"k"/);
+    expect(await resolved(usual.commandLine)).not.toMatch(/xxxx|"k"/);
   });
 });
 
-test("whoever is sent to an output is told a line that works where Pulumi is this project's own, and gives one", () => {
+test("every mention of a stack output is a whole npx pulumi line for an output that exists", () => {
   const files = ["local", "infra", "docs"].flatMap((folder) =>
     readdirSync(path.join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((file) =>
       path.join(folder, file),
