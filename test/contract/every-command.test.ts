@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { allOf, commandTree, tokensProgram } from "../support/program.ts";
 
-/** What holds for each command of the command line, the ones to come included. */
+/** What every command of the command line has, future ones included. */
 
-const tree = await commandTree();
-const commands = allOf(tree).slice(1);
+const commands = allOf(commandTree()).slice(1);
+const parse = tokensProgram();
 const pathOf = (command: Command): string =>
   command.parent?.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 
@@ -29,7 +29,7 @@ function examplesIn(help: string): string[] {
   );
 }
 
-test("there are many", () => {
+test("the program has its commands, groups and subcommands", () => {
   expect(commands.length).toBeGreaterThan(30);
   expect(commands.map(pathOf)).toEqual(
     expect.arrayContaining(["doctor", "watch", "keys promote", "sandbox down"]),
@@ -40,29 +40,25 @@ describe.each(commands.map((command) => ({ path: pathOf(command), command })))(
   "$path",
   ({ path, command }) => {
     const help = helpOf(command);
-    let parse: (line: string) => Promise<void>;
-    beforeAll(async () => {
-      parse = await tokensProgram();
-    });
 
-    test("has examples in its help, of itself, and each can be typed", async () => {
+    test("has examples of itself in its help, and each one parses", async () => {
       const lines = examplesIn(help);
       expect(lines.filter((line) => line === path || line.startsWith(`${path} `)).length).toBeGreaterThan(0);
-      // What stands for something longer can only be read.
+      // An example with an ellipsis stands for something longer.
       for (const line of lines) if (!line.includes("…")) await parse(line);
     });
 
-    test("says of itself, its options and its arguments what they are", () => {
+    test("describes itself, its options and its arguments", () => {
       expect(command.description()).not.toBe("");
       for (const { description, flags } of command.options) expect(description, flags).not.toBe("");
       for (const argument of command.registeredArguments)
         expect(argument.description, argument.name()).not.toBe("");
     });
 
-    test("suggests the near name of a mistyped option, and of a mistyped command", async () => {
+    test("suggests the right name for a mistyped option and a mistyped command", async () => {
       const said: string[] = [];
       const typed = async (line: string) => {
-        const program = await commandTree();
+        const program = commandTree();
         for (const each of allOf(program)) each.configureOutput({ writeErr: (text) => void said.push(text) });
         const words = [...line.split(" "), ...command.registeredArguments.map(() => "30s")];
         await program.parseAsync(words, { from: "user" }).catch(() => {});
@@ -70,7 +66,7 @@ describe.each(commands.map((command) => ({ path: pathOf(command), command })))(
       };
       const [option] = command.options.filter(({ long }) => (long ?? "").length > 4);
       if (option !== undefined)
-        // One that must be given is missing as long as it is mistyped.
+        // A mandatory option that is mistyped is reported as missing.
         expect(await typed(`${path} ${option.long}x`)).toContain(
           option.mandatory ? `required option '${option.long}` : `Did you mean ${option.long}?`,
         );
@@ -78,7 +74,7 @@ describe.each(commands.map((command) => ({ path: pathOf(command), command })))(
       if (near !== undefined) expect(await typed(near)).toMatch(/Did you mean/);
     });
 
-    test("answers programs in JSON, unless it is a group or a screen", () => {
+    test("has --json, unless it is a group or a screen", () => {
       if (command.commands.length > 0 || path === "watch") return;
       expect(command.options.map(({ long }) => long)).toContain("--json");
     });
