@@ -9,28 +9,28 @@ import { ROOT } from "../build/names.ts";
 import { CommandError } from "../commands/errors.ts";
 
 const load = createRequire(import.meta.url);
-/** A question to the CLI that takes longer, in ms, will not be answered. */
+/** Timeout of a query of the CLI, in ms. */
 const PATIENCE = 60_000;
-/** A signal within so many ms is the same one again: npm passes on what the terminal has sent already. */
+/** A second signal within so many ms is the same one: npm repeats what the terminal has sent. */
 const SAME = 1000;
 
-/** Pulumi's command line, as its npm package has brought it. */
+/** Pulumi's command line, as its npm package downloads it. */
 export interface Cli {
-  /** Asks something without a person: nothing is shown, nothing typed. */
+  /** Runs a query without a terminal. */
   ask(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
-  /** What it prints on standard output; the rest is shown. */
+  /** Returns what it prints on standard output; the rest goes to this terminal. */
   read(...args: string[]): Promise<{ code: number; stdout: string }>;
-  /** Runs it on this terminal, and gives its exit code. Ctrl-C is its own to answer. */
+  /** Runs it on this terminal and returns its exit code. Pulumi handles Ctrl-C. */
   run(...args: string[]): Promise<number>;
 }
 
-/** Fetches the CLI where that was not done before. Throws `CommandError`. */
+/** Downloads the CLI on first use. Throws `CommandError`. */
 export async function openCli(): Promise<Cli> {
   await fetched();
   const bin: string = await load("pulumi/lib/resolve").resolve();
   const env = {
     ...process.env,
-    // The language hosts lie beside the CLI; the program runs on the Node that runs this.
+    // The language hosts are next to the CLI; the program runs on the Node that runs this.
     PATH: [path.dirname(bin), path.dirname(process.execPath), process.env.PATH].join(path.delimiter),
     PULUMI_SKIP_UPDATE_CHECK: "true",
   };
@@ -62,9 +62,9 @@ export async function openCli(): Promise<Cli> {
 
 const textOf = (stream: NodeJS.ReadableStream | null) => (stream === null ? "" : text(stream));
 
-/** Gives a function that ends it. */
+/** Returns a function that stops passing them. */
 function passSignals(kill: (signal: NodeJS.Signals) => void): () => void {
-  // A terminal sends Ctrl-C to all that run on it; a second one would end Pulumi in the middle of its work.
+  // A terminal sends Ctrl-C to all its processes; a second one would abort Pulumi in the middle of its work.
   const onTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   let last = Number.NEGATIVE_INFINITY;
   const pass = (signal: NodeJS.Signals) => {
@@ -76,7 +76,7 @@ function passSignals(kill: (signal: NodeJS.Signals) => void): () => void {
   return () => void process.off("SIGINT", pass).off("SIGTERM", pass);
 }
 
-/** The package downloads the CLI on its first use; whatever hinders that is said in one sentence. */
+/** The package downloads the CLI on its first use; a failure becomes one sentence. */
 async function fetched(): Promise<void> {
   const wrapper = fileURLToPath(import.meta.resolve("pulumi/run.js"));
   const child = spawn(process.execPath, [wrapper, "version"], { stdio: ["ignore", "ignore", "pipe"] });

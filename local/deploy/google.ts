@@ -7,8 +7,8 @@ const LOGIN = "gcloud auth application-default login";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Who deploys: found where Pulumi's provider looks, too, and tried. `project` pays for what a person asks, where it is
- * known. Throws `CommandError`.
+ * The credentials to deploy with, found where Pulumi's provider finds them, and checked. Requests of a person are billed
+ * to `project`. Throws `CommandError`.
  */
 export async function googleIdentity(project: string | undefined, env: Environment): Promise<AuthClient> {
   const access_token = env.GOOGLE_OAUTH_ACCESS_TOKEN;
@@ -24,7 +24,7 @@ export async function googleIdentity(project: string | undefined, env: Environme
   }
 }
 
-/** The provider takes the key itself, or its file. */
+/** The provider accepts the key itself, or its file. */
 function credentialsIn(given: string | undefined) {
   if (!given) return {};
   try {
@@ -36,7 +36,7 @@ function credentialsIn(given: string | undefined) {
 
 const AWAY = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_TIMEOUT/;
 
-/** An error's own words may hold what was sent. */
+/** An error's message may quote the request, and so is not shown. */
 function sentenceOf(error: unknown): string {
   if (error instanceof Error && error.message.startsWith("Could not load the default credentials"))
     return `there are no Google credentials to deploy with: run "${LOGIN}"`;
@@ -44,7 +44,7 @@ function sentenceOf(error: unknown): string {
   return `Google does not take these credentials: run "${LOGIN}"`;
 }
 
-/** Nobody answered: no network, no such host, a proxy that is missing. */
+/** No answer came: no network, no such host, a missing proxy. */
 export function isAway(error: unknown): boolean {
   const { message = "", code = "", cause } = error as { message?: string; code?: unknown; cause?: unknown };
   return AWAY.test(`${code} ${message}`) || (typeof cause === "object" && cause !== null && isAway(cause));

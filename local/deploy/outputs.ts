@@ -3,7 +3,7 @@ import { CommandError } from "../commands/errors.ts";
 import type { Cli } from "./cli.ts";
 import { INFRA } from "./stack.ts";
 
-/** What the program gives back that is used here; none of it is secret. */
+/** The program's outputs that are used here; none is secret. */
 export interface Outputs {
   project: string;
   region: string;
@@ -13,21 +13,21 @@ export interface Outputs {
   jobs: { sweep: string; census: string };
 }
 
-/** Throws `CommandError` where the stack does not give them. */
+/** Throws `CommandError` when the stack lacks one. */
 export async function readOutputs(cli: Cli, stack: string): Promise<Outputs> {
   const { code, stdout } = await cli.read("stack", "output", "--json", "--stack", stack, "--cwd", INFRA);
   const found = code === 0 ? fieldsOf(jsonOf(stdout)) : {};
   const { sweep, census } = fieldsOf(found.jobs);
   const { project, region, baseUrl, redirectUri } = found;
   const texts = { project, region, baseUrl, redirectUri, sweep, census };
-  if (!areTexts(texts))
+  if (!areStrings(texts))
     throw new CommandError(
       `stack "${stack}" does not say where the service is: run "npm run deploy -- --stack ${stack}" again`,
     );
   return { ...texts, jobs: { sweep: texts.sweep, census: texts.census } };
 }
 
-function areTexts<K extends string>(values: Record<K, unknown>): values is Record<K, string> {
+function areStrings<K extends string>(values: Record<K, unknown>): values is Record<K, string> {
   return Object.values(values).every((value) => typeof value === "string");
 }
 

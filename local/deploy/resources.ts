@@ -4,7 +4,7 @@ import { type Declared, runOffline } from "../../infra/offline.ts";
 import { TokenService } from "../../infra/token-service.ts";
 import type { Stack } from "./stack.ts";
 
-/** One thing that a deployment would make. */
+/** A resource that a deployment would create. */
 export interface Planned {
   name: string;
   /** Such as "cloudfunctionsv2.Function". */
@@ -12,7 +12,7 @@ export interface Planned {
   why: string;
 }
 
-/** All that a deployment would make, found without cloud or command line; what belongs together stands together. */
+/** All resources that a deployment would create, in the order of their names; needs neither cloud nor command line. */
 export async function plannedFor({ values }: Stack): Promise<Planned[]> {
   const args = readConfig(values, secret);
   const { resources, program } = await runOffline(() => new TokenService("tokens", args));

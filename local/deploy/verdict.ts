@@ -8,7 +8,7 @@ import { theJob } from "../google/service-jobs.ts";
 import { isAway } from "./google.ts";
 import type { Outputs } from "./outputs.ts";
 
-/** What the tries need of the world. */
+/** What the trial depends on. */
 export interface Trying extends Waiting {
   jobs: SchedulerJobs;
   /** ms: new permissions take minutes to reach all of Google. */
@@ -17,27 +17,27 @@ export interface Trying extends Waiting {
 
 /** Between two tries, in ms. */
 const PAUSE = 5 * SECOND;
-/** An answer that takes longer, in ms, is none. */
+/** Timeout of a request to `/health`, in ms. */
 const PATIENCE = 15 * SECOND;
-/** A run that was taken is waited for so long at least, in ms: as a rule it is a matter of seconds. */
+/** The shortest wait for a run that was started, in ms. Most take seconds. */
 const RUN = 2 * MINUTE;
 
-/** What came of one try. `again`: waiting may help. */
-type Tried = { well: true } | { well: false; problem: string; sentence: string; again: boolean };
+/** The result of one try. `again`: waiting may help. */
+type Tried = { ok: true } | { ok: false; problem: string; sentence: string; again: boolean };
 
 /**
- * Tries what was just deployed: a sweep and a census, which alerts on their absence wait for, and lookup's `/health`.
- * Gives one sentence that it works; throws a `CommandError` that says what does not, and what to do.
+ * Tests the deployed service: runs a sweep and a census, whose absence raises alerts, and requests lookup's `/health`.
+ * Returns one sentence; throws a `CommandError` that says what does not work, and what to do.
  */
 export async function tryOut(outputs: Outputs, trying: Trying): Promise<string> {
   const deadline = trying.runtime.now() + trying.wait;
-  await untilWell("sweep", () => tryJob("sweep", outputs, deadline, trying), deadline, trying);
-  await untilWell("census", () => tryJob("census", outputs, deadline, trying), deadline, trying);
-  await untilWell("/health", () => tryHealth(outputs), deadline, trying);
+  await untilOk("sweep", () => tryJob("sweep", outputs, deadline, trying), deadline, trying);
+  await untilOk("census", () => tryJob("census", outputs, deadline, trying), deadline, trying);
+  await untilOk("/health", () => tryHealth(outputs), deadline, trying);
   return `the service works: a sweep and a census were completed, and lookup answers at ${outputs.baseUrl} (redirect URI: ${outputs.redirectUri})`;
 }
 
-async function untilWell(
+async function untilOk(
   what: string,
   attempt: () => Promise<Tried>,
   deadline: number,
@@ -46,7 +46,7 @@ async function untilWell(
   say(`trying ${what}`);
   for (let said = ""; ; await runtime.sleep(PAUSE)) {
     const tried = await attempt();
-    if (tried.well) return;
+    if (tried.ok) return;
     const left = deadline - runtime.now() - PAUSE;
     if (!tried.again || left < 0) throw new CommandError(`the service does not work yet: ${tried.sentence}`);
     if (tried.problem !== said)
@@ -66,38 +66,43 @@ async function tryJob(kind: Kind, outputs: Outputs, deadline: number, trying: Tr
       (await jobs.all()).filter(({ id }) => ids.includes(id)),
     );
     if (job.state !== "enabled") return forGood(stillText(kind, job.state, at));
-    if (!(await jobs.run(job))) return ill(cantRun(job, at));
+    if (!(await jobs.run(job))) return failed(cantRun(job, at));
     const patience = Math.min(longest(job), Math.max(RUN, deadline - runtime.now()));
     const after = await attempted(job, jobs, trying, patience);
     if (after === undefined) return forGood(unknownText(job, patience, at));
-    return after.result === 0 ? { well: true } : ill(endedText(after), `${failureText(after)}${then}`);
+    return after.result === 0 ? { ok: true } : failed(endedText(after), `${failureText(after)}${then}`);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    return ill(error.message, `${error.message}${then}`);
+    return failed(error.message, `${error.message}${then}`);
   }
 }
 
-/** `problem`: for whoever waits; `sentence`: with what to do, once nothing more is tried. */
-const ill = (problem: string, sentence = problem): Tried => ({ well: false, problem, sentence, again: true });
+/** `problem`: shown between tries; `sentence`: shown after the last one, with what to do. */
+const failed = (problem: string, sentence = problem): Tried => ({
+  ok: false,
+  problem,
+  sentence,
+  again: true,
+});
 
-const forGood = (sentence: string): Tried => ({ well: false, problem: sentence, sentence, again: false });
+const forGood = (sentence: string): Tried => ({ ok: false, problem: sentence, sentence, again: false });
 
 async function tryHealth({ baseUrl, project, region }: Outputs): Promise<Tried> {
   const address = `${baseUrl}/health`;
-  const unwell = (
+  const unhealthy = (
     problem: string,
     remedy = `run "curl -i ${address}", and look into the log of lookup`,
-  ): Tried => ill(problem, `${problem}: ${remedy}`);
+  ): Tried => failed(problem, `${problem}: ${remedy}`);
   try {
     const { status } = await fetch(address, { redirect: "manual", signal: AbortSignal.timeout(PATIENCE) });
-    if (status === 200) return { well: true };
-    if (status !== 401 && status !== 403) return unwell(`lookup answers ${status} at ${address}`);
+    if (status === 200) return { ok: true };
+    if (status !== 401 && status !== 403) return unhealthy(`lookup answers ${status} at ${address}`);
     const name = new URL(baseUrl).pathname.split("/").at(-1) || "token-lookup";
-    return unwell(
+    return unhealthy(
       `${address} is not open to everybody (${status})`,
       `run "gcloud run services update ${name} --no-invoker-iam-check --region=${region} --project=${project}"`,
     );
   } catch (error) {
-    return unwell(isAway(error) ? `${address} can't be reached` : `lookup does not answer at ${address}`);
+    return unhealthy(isAway(error) ? `${address} can't be reached` : `lookup does not answer at ${address}`);
   }
 }
