@@ -1,6 +1,5 @@
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import { openFirestore } from "../../functions/adapters/firestore.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
@@ -10,6 +9,7 @@ import { HOUR, SECOND } from "../../functions/core/time.ts";
 import type { Client, Counters, TokenResponse } from "../../local/sandbox/authority.ts";
 import type { FaultRequest } from "../../local/sandbox/faults.ts";
 import { freshProject } from "../support/emulator.ts";
+import { eventuallyTrue } from "../support/eventually.ts";
 import {
   type Running,
   type Sandbox,
@@ -18,17 +18,17 @@ import {
   temporaryFolder,
 } from "../support/processes.ts";
 
-/** The built functions in processes of their own, as they are deployed, with the sandbox in place of Webex. */
+/** The built functions in processes of their own, as deployed, with the sandbox in place of Webex. */
 
 export const PASSPHRASE = "canary-passphrase-of-the-flow";
 /** Seconds a contact-centre token lives (webex.md). */
 export const LIFETIME = 43_199;
 
-/** Every process that was started, ended or not: what they wrote is looked through at the end. */
+/** Every process started here, running or not; a test may search their output at the end. */
 const started: Running[] = [];
 export const allOutput = () => started.flatMap((running) => running.output());
 
-/** Which store the functions work on, and how a person reaches the same one. */
+/** The store of the functions, and how a test reaches the same one. */
 export interface Place {
   env: Record<string, string>;
   documents: DocumentStore;
@@ -50,24 +50,24 @@ export async function firestorePlace(emulator: string): Promise<Place> {
 
 export type Webex = Awaited<ReturnType<typeof startWebex>>;
 
-/** The sandbox authority, and all the secrets that it ever gave or took. */
+/** The sandbox authority and every secret in its database. */
 export async function startWebex() {
   const file = path.join(await temporaryFolder(), "webex.db");
   const sandbox = await startSandbox({ file });
   started.push(sandbox);
   return {
     url: `${sandbox.url}/v1`,
-    /** Makes requests for a refresh countable from zero on. */
+    /** Sets the counters to zero. */
     reset: () => sandbox.control("POST", "/sandbox/reset-counters"),
     /** Requests for a refresh that reached the token endpoint. */
     refreshes: async () =>
       (await sandbox.control<{ counters: Counters }>("GET", "/sandbox")).counters.refresh_token.received,
-    /** Adds a fault that meets one client only, so that nothing else of the file feels it. */
+    /** Adds a fault; give it a `clientId`, so that it meets no other token of the file. */
     fault: (fault: FaultRequest) => sandbox.control("PUT", "/sandbox/faults", fault),
     heal: () => sandbox.control("DELETE", "/sandbox/faults"),
     register: (client: Client) => registered(sandbox, client),
     issue: (clientId: string) => sandbox.control<TokenResponse>("POST", "/sandbox/grants", { clientId }),
-    /** True where an API of Webex takes this token. */
+    /** True if an API of Webex accepts this token. */
     async accepts(token: string): Promise<boolean> {
       const headers = { authorization: `Bearer ${token}` };
       return (await fetch(`${sandbox.url}/v1/people/me`, { headers })).status === 200;
@@ -96,7 +96,7 @@ function secretsIn(file: string): string[] {
 }
 
 let clients = 0;
-/** An integration of its own, so that a fault can be aimed at it. */
+/** A new integration, so that a fault can be aimed at it alone. */
 export const newClient = (redirectUri: string): Client => ({
   clientId: `C-${++clients}`,
   clientSecret: `canary-client-secret-${clients}`,
@@ -123,26 +123,26 @@ export function deploy({ env, documents }: Place, webex: Webex) {
     lookup: (refresherUrl: string, more: Record<string, string> = {}) =>
       start("lookup", { TOKEN_PASSPHRASE: PASSPHRASE, REFRESHER_URL: refresherUrl, ...more }),
 
-    /** What is in the store now. */
+    /** The stored document. */
     async document(name: string): Promise<Snapshot> {
       const found = await documents.read("tokens", name);
       if (found === undefined) throw new Error(`there is no token "${name}"`);
       return found;
     },
-    /** A person types into the console. */
+    /** Sets fields, as an operator does in the console. */
     async type(name: string, fields: RawFields): Promise<void> {
       const found = await documents.read("tokens", name);
       const written = await documents.update("tokens", name, fields, found?.version ?? "");
       if (written === undefined) throw new Error(`token "${name}" could not be edited`);
     },
-    /** Puts a document there as it is. */
+    /** Creates a document. */
     async put(name: string, fields: RawFields): Promise<void> {
       if ((await documents.create("tokens", name, fields)) === undefined) throw new Error(`"${name}" exists`);
     },
   };
 }
 
-/** The eight fields of Cisco's sample, and no other, with `left` seconds of life. */
+/** A document with the eight fields of Cisco's sample only and `left` seconds of life. */
 export async function sampleDocument(webex: Webex, client: Client, left: number) {
   const live = await webex.issue(client.clientId);
   const accessExpires = Date.now() + left * SECOND;
@@ -158,7 +158,7 @@ export async function sampleDocument(webex: Webex, client: Client, left: number)
   };
 }
 
-/** A token with an hour left of its twelve: below its threshold, and due. */
+/** A due token with one of its twelve hours left, which is below its threshold. */
 export async function ageingDocument(webex: Webex, client: Client) {
   const document = await sampleDocument(webex, client, HOUR / SECOND);
   return { ...document, lifetime: LIFETIME, refreshAt: Date.now() - 1 };
@@ -166,21 +166,21 @@ export async function ageingDocument(webex: Webex, client: Client) {
 
 export interface Answer {
   status: number;
-  /** ms. */
-  took: number;
   headers: Headers;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely
   body: any;
 }
 
-/** One request with the passphrase, redirects followed. */
-export async function ask(base: Running | string, target: string, method = "GET"): Promise<Answer> {
+/** One request with the passphrase, and `more` headers; redirects followed. */
+export async function ask(
+  base: Running | string,
+  target: string,
+  method = "GET",
+  more: Record<string, string> = {},
+): Promise<Answer> {
   const url = `${typeof base === "string" ? base : base.url}${target}`;
-  const begun = performance.now();
-  const response = await fetch(url, { method, headers: { "x-token-passphrase": PASSPHRASE } });
-  const text = await response.text();
-  const took = performance.now() - begun;
-  return { status: response.status, took, headers: response.headers, body: jsonOf(text) };
+  const response = await fetch(url, { method, headers: { "x-token-passphrase": PASSPHRASE, ...more } });
+  return { status: response.status, headers: response.headers, body: jsonOf(await response.text()) };
 }
 
 function jsonOf(text: string): unknown {
@@ -191,14 +191,13 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** The held token came, alive, and before Flow Designer gives up (2 s). */
+/** The answer is the held token, which still has life. */
 export function expectHeld(answer: Answer, token: string): void {
   expect(answer).toMatchObject({ status: 200, body: { status: "200", token } });
-  expect(answer.took).toBeLessThan(2_000);
-  expect(Number(answer.headers.get("x-token-expires-in"))).toBeGreaterThan(3_400);
+  expect(Number(answer.headers.get("x-token-expires-in"))).toBeGreaterThan(0);
 }
 
-/** A person opens the address, and allows: where the browser is sent back to. */
+/** Opens the address and allows, as a person does; gives the address that the browser is sent back to. */
 export async function consent(address: string | URL): Promise<URL> {
   const page = await (await fetch(address)).text();
   const request = /name="request" value="([^"]+)"/.exec(page)?.[1] ?? "";
@@ -210,8 +209,9 @@ export async function consent(address: string | URL): Promise<URL> {
   return new URL(answer.headers.get("location") ?? "nowhere:");
 }
 
-/** Waits until it holds; throws after 10 s. */
+/** Waits until it holds. `what` names it where a hang ends the test. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !(await holds()); await sleep(20))
-    if (Date.now() > deadline) throw new Error(`${what} did not happen within 10 s`);
+  await eventuallyTrue(holds).catch((error: unknown) => {
+    throw new Error(`${what} did not happen`, { cause: error });
+  });
 }

@@ -1,40 +1,40 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** What stands before an HTTP server, counts who comes, and turns them away where it is told to. */
+/** A proxy before an HTTP server that counts requests and can answer in its place. */
 export interface Gate {
   readonly url: string;
-  /** How many requests came, and how many were under way at the same time at most. */
-  counts(): { asked: number; most: number };
+  /** How many requests came. */
+  counts(): { asked: number };
   underWay(): number;
-  /** Counts from zero on. */
+  /** Sets the count to zero. */
   reset(): void;
-  /** Answers with this in the server's stead from now on; `undefined`: asks the server again. */
+  /** Answers with this in the server's place from now on; `undefined`: asks the server again. */
   answer(instead: { status: number; body: string } | undefined): void;
-  /** The server is found at another address from now on. */
+  /** Changes the address of the server. */
   move(target: string): void;
   close(): void;
 }
 
 /** `target`: the base URL of the server. */
 export async function openGate(target: string): Promise<Gate> {
-  let counts = { asked: 0, most: 0 };
+  let asked = 0;
   let underWay = 0;
   let instead: { status: number; body: string } | undefined;
   const server = createServer((incoming, outgoing) => {
     underWay++;
+    asked++;
     outgoing.once("close", () => underWay--);
-    counts = { asked: counts.asked + 1, most: Math.max(counts.most, underWay) };
     if (instead === undefined) pass(incoming, outgoing, target);
     else outgoing.writeHead(instead.status, { "content-type": "text/html" }).end(instead.body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    counts: () => counts,
+    counts: () => ({ asked }),
     underWay: () => underWay,
     reset() {
-      counts = { asked: 0, most: underWay };
+      asked = 0;
     },
     answer(wanted) {
       instead = wanted;

@@ -1,24 +1,24 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-/** The clock of a machine that a test moves. Processes that are started with `env` have it. */
+/** A clock that a test moves, for the processes that it starts with `env`. */
 export interface MovableClock {
   readonly env: { NODE_OPTIONS: string; CLOCK_FILE: string };
   /** ms since epoch, by this clock. */
   now(): number;
-  /** Steps by so many ms, backwards too, at once and in every process that has it. */
+  /** Moves by `ms`, forwards or backwards, in all these processes at once. */
   jump(ms: number): void;
-  /** Shows the true time again. */
+  /** Goes back to the true time. */
   reset(): void;
 }
 
-/** A clock that is right until it is moved. `folder`: an empty one. */
+/** A clock that is right until it is moved; `folder` is an empty one. */
 export function movableClock(folder: string): MovableClock {
   const file = path.join(folder, "offset");
   let ahead = 0;
   const set = (ms: number) => {
     ahead = ms;
-    // Renamed: a process must never find half a number.
+    // Renamed, so that no process reads half a number.
     writeFileSync(`${file}.new`, String(ahead));
     renameSync(`${file}.new`, file);
   };
@@ -31,7 +31,7 @@ export function movableClock(folder: string): MovableClock {
   };
 }
 
-// Where a process preloads this file, its time of day is moved; how fast time passes, and its timers, are not.
+// In a process that preloads this file: moves the time of day only, not timers nor `performance.now()`.
 const { CLOCK_FILE } = process.env;
 if (CLOCK_FILE !== undefined) {
   const trueTime = Date.now;
