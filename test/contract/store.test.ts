@@ -25,7 +25,7 @@ storeContract(
 describe("the SQLite file", () => {
   const file = path.join(folder, "shared.db");
 
-  test("holds what was written after it is closed and opened again", async () => {
+  test("keeps what was written when it is closed and opened again", async () => {
     const first = openSqlite(file, Date.now);
     const version = await first.create("tokens", "a", { clientId: "c", refreshAt: 1 });
     await first.close();
@@ -43,13 +43,13 @@ describe("the SQLite file", () => {
     await Promise.all([one.close(), other.close()]);
   });
 
-  test("that is none, or can't be had, is named in one sentence", () => {
+  test("that is not SQLite, or cannot be opened, is named in one sentence", () => {
     expect(() => openSqlite(import.meta.filename, Date.now)).toThrow(import.meta.filename);
     const nowhere = path.join(folder, "no", "such", "folder.db");
     expect(() => openSqlite(nowhere, Date.now)).toThrow(nowhere);
   });
 
-  test("that fails in use is unavailable, not a bug", async () => {
+  test("that fails in use gives StoreUnavailable", async () => {
     const store = openSqlite(path.join(folder, "closed.db"), Date.now);
     await store.close();
     await expect(store.read("tokens", "a")).rejects.toThrow(

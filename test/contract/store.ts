@@ -9,7 +9,7 @@ import {
 } from "../../functions/core/store.ts";
 
 const EVERYTHING = { collection: "tokens", field: "refreshAt", until: 10 ** 13 } as const;
-/** Names that Firestore can hold and that a path, a query or a log line could stumble over. */
+/** Names that Firestore accepts and that a path, a query or a log line could misread. */
 const ODD_NAMES = [
   "two words",
   'it\'s "quoted"',
@@ -28,7 +28,10 @@ const ODD_NAMES = [
   "x".repeat(1500),
 ];
 
-/** What a store promises (`DocumentStore` in core/store.ts), whichever stands behind it. */
+/** How far the clocks of two processes on one machine may seem to differ, in ms. */
+const CLOCKS_DIFFER = 1000;
+
+/** The contract of a store (`DocumentStore` in core/store.ts). */
 export function storeContract(name: string, open: () => Promise<DocumentStore>, skipped = false): void {
   describe.skipIf(skipped)(name, () => {
     let documents: DocumentStore;
@@ -62,12 +65,12 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
     }
 
     async function removeAll(): Promise<void> {
-      const all = await documents.list("tokens", 5000);
+      const all = await documents.list("tokens", 500);
       await inParallel(all, ({ id }) => documents.remove("tokens", id));
     }
 
     describe("one document", () => {
-      test("what is not there reads as undefined", async () => {
+      test("a missing document reads as undefined", async () => {
         expect(await documents.read("tokens", "nobody")).toBeUndefined();
         expect(await tokens.read("nobody")).toBeUndefined();
       });
@@ -78,7 +81,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(await there(first.id)).toMatchObject({ fields: first.fields, version: first.version });
       });
 
-      test("fifteen who create it at once: one does", async () => {
+      test("of fifteen creations at once one succeeds", async () => {
         const id = fresh();
         const versions = await Promise.all(
           range(15).map((by) => documents.create("tokens", id, { clientId: `by ${by}` })),
@@ -86,7 +89,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(versions.filter((version) => version !== undefined)).toEqual([(await there(id)).version]);
       });
 
-      test("the version that a creation and an update return is the one that is read next", async () => {
+      test("a creation and an update return the version that the next read gives", async () => {
         const id = fresh();
         const created = await documents.create("tokens", id, { clientId: "a" });
         expect((await there(id)).version).toBe(created);
@@ -95,13 +98,13 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(updated).not.toBe(created);
       });
 
-      test("an update of the version that was read sets the named fields and leaves the others", async () => {
+      test("an update of the current version sets the named fields and keeps the others", async () => {
         const { id, version } = await made({ clientId: "a", scope: "s" });
         expect(await documents.update("tokens", id, { clientId: "b", orgId: "o" }, version)).toBeDefined();
         expect((await there(id)).fields).toEqual({ clientId: "b", scope: "s", orgId: "o" });
       });
 
-      test("a lost update is refused and nothing of it is written", async () => {
+      test("an update of an older version is refused and writes nothing", async () => {
         const { id, version } = await made({ clientId: "a" });
         const winner = await documents.update("tokens", id, { clientId: "b" }, version);
         expect(await documents.update("tokens", id, { clientId: "c", scope: "s" }, version)).toBeUndefined();
@@ -122,12 +125,12 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect((await there(id)).fields).toEqual({ lease: { id: "b" } });
       });
 
-      test("false, zero, empty text, lists and nested objects come back as they went in", async () => {
+      test("false, zero, empty strings, lists and nested objects read as written", async () => {
         const fields = { a: false, b: 0, c: "", d: [], e: [{ f: 1.5, g: ["h"] }], i: {}, j: 43_199.25 };
         expect((await made(fields)).fields).toEqual(fields);
       });
 
-      test("an update of a document that is not there creates nothing", async () => {
+      test("an update of a missing document creates nothing", async () => {
         const { id, version } = await made({ clientId: "a" });
         expect(await documents.remove("tokens", id)).toBe(true);
         expect(await documents.update("tokens", id, { clientId: "b" }, version)).toBeUndefined();
@@ -140,17 +143,17 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(await documents.remove("tokens", id)).toBe(false);
       });
 
-      test("one that was removed and made again has no version of its former life", async () => {
+      test("a document that was removed and created again never has an earlier version", async () => {
         const id = fresh();
-        const held = new Set<string | undefined>();
+        const seen = new Set<string | undefined>();
         for (const round of range(4)) {
-          held.add(await documents.create("tokens", id, { clientId: `life ${round}` }));
-          held.add(await documents.update("tokens", id, { scope: `life ${round}` }, [...held].at(-1) ?? ""));
+          seen.add(await documents.create("tokens", id, { clientId: `life ${round}` }));
+          seen.add(await documents.update("tokens", id, { scope: `life ${round}` }, [...seen].at(-1) ?? ""));
           await documents.remove("tokens", id);
         }
-        expect(held.size).toBe(8);
+        expect(seen.size).toBe(8);
         await documents.create("tokens", id, { clientId: "now" });
-        for (const version of held)
+        for (const version of seen)
           expect(await documents.update("tokens", id, { clientId: "old" }, version ?? "")).toBeUndefined();
         expect((await there(id)).fields).toEqual({ clientId: "now" });
       });
@@ -164,7 +167,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
       });
 
       test.each(ODD_NAMES.map((odd) => [odd.slice(0, 20), odd] as const))(
-        "the name %j is kept as it is",
+        "the name %j is kept unchanged",
         async (_, odd) => {
           const { version } = await made({ clientId: odd, refreshAt: 1 }, odd);
           expect(await documents.update("tokens", odd, { scope: odd }, version)).toBeDefined();
@@ -175,12 +178,17 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
     });
 
     describe("time", () => {
-      test("the store's clock is near this machine's: ahead is small, and writes bear its time", async () => {
+      test("the store's clock is this machine's: writes and reads have its time, and ahead is small", async () => {
         const before = Date.now();
         const { id, writtenAt, readAt } = await made({ clientId: "a" });
-        expect(Math.abs((await tokens.read(id))?.ahead ?? Infinity)).toBeLessThan(1000);
-        expect(Math.abs(writtenAt - before)).toBeLessThan(2000);
+        const { ahead } = await tokenThere(id);
+        const after = Date.now();
+        for (const time of [writtenAt, readAt]) {
+          expect(time).toBeGreaterThanOrEqual(before - CLOCKS_DIFFER);
+          expect(time).toBeLessThanOrEqual(after + CLOCKS_DIFFER);
+        }
         expect(readAt).toBeGreaterThanOrEqual(writtenAt);
+        expect(Math.abs(ahead)).toBeLessThanOrEqual(after - before + CLOCKS_DIFFER);
       });
 
       test("a Date is kept as an instant, to the ms", async () => {
@@ -197,7 +205,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         ["a double", 1_800_000_000_000.5, 1_800_000_000_000.5],
         ["a timestamp", new Date(1_800_000_000_000), 1_800_000_000_000],
         ["text", " 1800000000000 ", 1_800_000_000_000],
-      ])("%s where ms are meant reads as a number", async (_, typed, number) => {
+      ])("%s in a field of ms reads as a number", async (_, typed, number) => {
         const fields = { accessExpires: typed, refreshExpires: typed, lastRefresh: typed, refreshAt: typed };
         const { id } = await made(fields);
         const token = await tokens.read(id);
@@ -237,7 +245,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect((await tokenThere(id)).inputs).not.toBe(first.inputs);
       });
 
-      test("a failure is noted with the credentials that stand beside it", async () => {
+      test("a failure is stored with the hash of the credentials beside it", async () => {
         const id = fresh();
         await tokens.create(id, { clientId: "a", clientSecret: "b", refreshToken: "c" });
         const failure = { count: 1, code: "unchanged", since: 1, at: 1, permanent: false };
@@ -250,7 +258,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(rotated.inputs).not.toBe(token.inputs);
       });
 
-      test("fifteen claimers of one lease: exactly one wins, every round", async () => {
+      test("of fifteen claims of one lease exactly one succeeds, in each round", async () => {
         const { id } = await made({ clientId: "a" });
         for (const _ of range(5)) {
           const token = await tokenThere(id);
@@ -268,7 +276,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         }
       });
 
-      test("ten who each add one, reading and writing until it holds: ten are added", async () => {
+      test("ten writers that each add one until their update succeeds add ten", async () => {
         const { id } = await made({ count: 0 });
         await Promise.all(
           range(10).map(async () => {
@@ -283,7 +291,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
     });
 
     describe("queries", () => {
-      test("without documents there is nothing due, nothing to count, nothing to list", async () => {
+      test("without documents nothing is due, counted or listed", async () => {
         await removeAll();
         expect(await documents.upTo(EVERYTHING, 10)).toEqual([]);
         expect(await documents.count(EVERYTHING)).toBe(0);
@@ -291,7 +299,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         for await (const _ of tokens.pages(10)) expect.unreachable();
       });
 
-      test("what is due comes by time, then by name, up to the instant and no further", async () => {
+      test("due tokens come by time, then by name, up to the instant", async () => {
         await removeAll();
         await inParallel(
           Object.entries({ late: 3001, b: 2000, c: 1000, a: 2000, "exact 1": 3000, d: 2000.5 }),
@@ -306,14 +314,14 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(await tokens.due(999, 10)).toEqual([]);
       });
 
-      test("a due token is as whole as one that is read", async () => {
+      test("a due token has all fields of one that is read", async () => {
         const [due] = await tokens.due(1000, 10);
         const { snapshot, ahead, ...rest } = (await tokens.read("c")) ?? expect.unreachable();
         expect(due).toMatchObject(rest);
         expect(due?.snapshot.fields).toEqual(snapshot.fields);
       });
 
-      test("a document whose refreshAt is absent, null or text is never due", async () => {
+      test("a document whose refreshAt is absent, null or a string is never due", async () => {
         await removeAll();
         await made({ clientId: "absent" });
         await made({ refreshAt: null });
@@ -325,7 +333,7 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(await documents.count(EVERYTHING)).toBe(1);
       });
 
-      test("what is to be published comes by time, then by name, whatever else is due", async () => {
+      test("tokens to publish come by time, then by name, independent of what is due", async () => {
         await removeAll();
         const wished = { later: 3001, b: 2000, c: 1000, a: 2000 };
         await inParallel(Object.entries(wished), ([id, nextAt]) =>
@@ -363,32 +371,32 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
         expect(await names((after) => documents.upTo(EVERYTHING, 2, after))).toEqual(listed);
       });
 
-      test("1,200 documents come in pages of 500 by time and name, nothing twice and nothing missed", async () => {
+      test("documents come in pages by time and name, each once", async () => {
         await removeAll();
         // Seven instants only: every page ends within a tie.
-        const all = range(1200).map((i) => ({ id: `t${(i * 7919) % 1200}`, refreshAt: 1000 + (i % 7) }));
+        const all = range(120).map((i) => ({ id: `t${(i * 79) % 120}`, refreshAt: 1000 + (i % 7) }));
         await inParallel(all, ({ id, refreshAt }) => documents.create("tokens", id, { refreshAt }));
         const ordered = all.toSorted((a, b) => a.refreshAt - b.refreshAt || (a.id < b.id ? -1 : 1));
 
         const sizes: number[] = [];
         const left: number[] = [];
         const found = await names(async (after) => {
-          const page = await documents.upTo(EVERYTHING, 500, after);
+          const page = await documents.upTo(EVERYTHING, 50, after);
           sizes.push(page.length);
           left.push(await documents.count(EVERYTHING, after));
           return page;
         });
-        expect(sizes).toEqual([500, 500, 200, 0]);
-        expect(left).toEqual([1200, 700, 200, 0]);
+        expect(sizes).toEqual([50, 50, 20, 0]);
+        expect(left).toEqual([120, 70, 20, 0]);
         expect(found).toEqual(ordered.map(({ id }) => id));
-        expect(await documents.count(EVERYTHING)).toBe(1200);
+        expect(await documents.count(EVERYTHING)).toBe(120);
 
         const listed: string[] = [];
-        for await (const page of tokens.pages(500)) listed.push(...page.map(({ name }) => name));
+        for await (const page of tokens.pages(50)) listed.push(...page.map(({ name }) => name));
         expect(listed).toEqual(all.map(({ id }) => id).toSorted());
       });
 
-      test("a cursor outlives its document: what came after it still comes", async () => {
+      test("a cursor works after its document was removed", async () => {
         const [first] = await documents.upTo(EVERYTHING, 1);
         const second = (await documents.upTo(EVERYTHING, 2)).at(1);
         await documents.remove("tokens", first?.id ?? "");
