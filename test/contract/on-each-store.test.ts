@@ -4,10 +4,12 @@ import { runtime as realRuntime } from "../../functions/adapters/runtime.ts";
 import { finishAuthorization } from "../../functions/core/authorization.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import { type DocumentStore, tokenStore } from "../../functions/core/store.ts";
+import { sweep } from "../../functions/core/sweep.ts";
 import { HOUR } from "../../functions/core/time.ts";
 import { freshProject } from "../support/emulator.ts";
 import { CLIENT, OLD, ORG, openWorld, READER, range, type World } from "../support/world.ts";
 import { authorizer, consent, consented } from "./authorizations.ts";
+import { makeVariable, WISH, writes } from "./publishing.ts";
 import { escorted, intercepted, isClaim, isSave, troubled } from "./troubled.ts";
 
 let world: World;
@@ -75,7 +77,7 @@ for (const { store, skipped, firestore } of STORES) {
         expect(world.events("refresh.done")).toEqual([{ token: name, count: undefined, lifetime: 43_199 }]);
       });
 
-      test("fifty at once, each in a process of its own, send one request", async () => {
+      test("sends one request when fifty instances refresh at once (row 1)", async () => {
         const outcomes = await Promise.all(range(50).map(() => refresh(name, READER, world.refresher())));
         const kinds = outcomes.map(({ outcome }) => outcome);
         expect(kinds.filter((kind) => kind === "refreshed")).toHaveLength(1);
@@ -83,7 +85,7 @@ for (const { store, skipped, firestore } of STORES) {
         expect(world.refreshes()).toBe(1);
       });
 
-      test("whose answer comes after a consent is discarded: the consent's tokens survive", async () => {
+      test("whose answer comes after a consent is discarded: the consent's tokens survive (row 9)", async () => {
         let granted: string | undefined;
         const after = async () => {
           await consent(world, name);
@@ -98,7 +100,7 @@ for (const { store, skipped, firestore } of STORES) {
         expect(world.events("refresh.discarded")).toHaveLength(1);
       });
 
-      test("that is refused after a consent came leaves the consent's tokens without a failure", async () => {
+      test("that is refused after a consent leaves the consent's tokens without a failure", async () => {
         world.sandbox.authority.revoke({ clientId: "C1" });
         const after = async () => void (await consent(world, name));
         const refresher = world.refresher({ endpoint: escorted(world.endpoint, { after }) });
@@ -109,10 +111,10 @@ for (const { store, skipped, firestore } of STORES) {
         expect(world.events("refresh.refused")).toEqual([]);
       });
 
-      test("is applied again where another field was edited meanwhile", async () => {
+      test("is written once more after another field was edited meanwhile", async () => {
         let edits = 0;
         const hooked = intercepted(world.documents, async (call, perform) => {
-          // Twice: the second edit comes between the re-reading and the second write.
+          // The second edit comes between the second read and the second write.
           if (isSave(call) && edits++ < 2) await world.edit(name, { scopes: `edit ${edits}` });
           return perform();
         });
@@ -125,7 +127,7 @@ for (const { store, skipped, firestore } of STORES) {
         expect(world.refreshes()).toBe(1);
       });
 
-      test("is discarded where a new secret came in between: the lease goes, the next ask tries at once", async () => {
+      test("is discarded after a new secret was typed: the lease goes, and the next ask tries at once (row 16)", async () => {
         const { accessToken } = (await world.token(name)).document;
         const after = async () => {
           world.sandbox.authority.registerClient({ ...CLIENT, clientSecret: "canary-new-client-secret" });
@@ -139,7 +141,7 @@ for (const { store, skipped, firestore } of STORES) {
         expect(await refresh(name, READER, world.refresher())).toEqual({ outcome: "refreshed" });
       });
 
-      test("refused with the old secret while a new one was typed leaves no failure behind", async () => {
+      test("refused with the old secret while a new one was typed leaves no failure (row 16)", async () => {
         await world.edit(name, { clientSecret: "wrong" });
         const after = () => world.edit(name, { clientSecret: CLIENT.clientSecret });
         await refresh(name, READER, world.refresher({ endpoint: escorted(world.endpoint, { after }) }));
@@ -159,7 +161,7 @@ for (const { store, skipped, firestore } of STORES) {
       });
 
       describe.each(["landed", "not performed"] as const)("with a write that timed out and %s", (trouble) => {
-        test("as it claimed the lease: it knows its lease again, and Webex is asked once", async () => {
+        test("of the lease recognizes its own lease, and asks Webex once", async () => {
           const hooked = troubled(world.documents, trouble, isClaim);
           const refresher = world.refresher({ store: tokenStore(hooked, world.runtime.now) });
           expect(await refresh(name, READER, refresher)).toEqual({ outcome: "refreshed" });
@@ -169,7 +171,7 @@ for (const { store, skipped, firestore } of STORES) {
           expect(world.refreshes()).toBe(1);
         });
 
-        test("as it stored the tokens: they are there, and Webex is asked once", async () => {
+        test("of the tokens stores them, and asks Webex once", async () => {
           const hooked = troubled(world.documents, trouble, isSave);
           const refresher = world.refresher({ store: tokenStore(hooked, world.runtime.now) });
           expect(await refresh(name, READER, refresher)).toEqual({ outcome: "refreshed" });
@@ -180,7 +182,7 @@ for (const { store, skipped, firestore } of STORES) {
           expect(world.critical()).toEqual([]);
         });
 
-        test("as it stored a refusal: a person is told", async () => {
+        test("of a refusal records it, and logs it once", async () => {
           world.sandbox.authority.revoke({ clientId: "C1" });
           const hooked = troubled(world.documents, trouble, isSave);
           const refresher = world.refresher({ store: tokenStore(hooked, world.runtime.now) });
@@ -194,8 +196,43 @@ for (const { store, skipped, firestore } of STORES) {
       });
     });
 
+    test("a Service App whose refresh token is refused gets new tokens through its manager", async () => {
+      const app = {
+        ...CLIENT,
+        clientId: "app",
+        clientSecret: "canary-client-secret-of-app",
+        redirectUris: [],
+      };
+      const manager = { ...CLIENT, clientId: "manager", scopes: ["spark:applications_token"] };
+      const { authority } = world.sandbox;
+      authority.registerClient(app);
+      authority.registerClient(manager);
+      const applicationId = "made-up-application";
+      authority.registerApplication({ applicationId, clientId: "app", authorizedBy: [ORG] });
+      const managing = { ...world.granted(0, manager), refreshAt: world.clock.now() + HOUR };
+      await world.add(`manager of ${name}`, managing);
+      const serviceApp = { applicationId, targetOrg: ORG, manager: `manager of ${name}` };
+      await world.add(`app of ${name}`, { ...world.granted(OLD, app), serviceApp });
+      authority.revoke({ clientId: "app" });
+      expect(await refresh(`app of ${name}`, READER, world.refresher())).toEqual({ outcome: "refreshed" });
+      expect(world.live((await world.token(`app of ${name}`)).document.accessToken)).toBe(true);
+    });
+
+    test("five sweeps at once publish a token once", async () => {
+      makeVariable(world);
+      const publish = { ...WISH, nextAt: world.clock.now() - 1 };
+      const scope = CLIENT.scopes.join(" ");
+      const refreshAt = world.clock.now() + HOUR;
+      await world.add(`published ${name}`, { ...world.granted(), scope, refreshAt, publish });
+      const { values, variables } = writes(world.variables);
+      await Promise.all(range(5).map(() => sweep(world.sweeper({ variables }))));
+      const { document } = await world.token(`published ${name}`);
+      expect(values).toEqual([document.accessToken]);
+      expect(document.publish?.publishedAt).toBeTypeOf("number");
+    });
+
     describe("a state", () => {
-      test("serves once, however many bring it at once", async () => {
+      test("is accepted once when ten callbacks bring it at once (row 10)", async () => {
         const callback = await consented(world, name);
         const ends = await Promise.allSettled(
           range(10).map(() => finishAuthorization(callback, authorizer(world))),
@@ -218,11 +255,14 @@ for (const { store, skipped, firestore } of STORES) {
         "\u0000",
         "\ud800",
         "x".repeat(2000),
-      ])("that nobody made (%j) is refused, and Webex is not asked", async (state) => {
-        const ended = finishAuthorization({ code: "c", state }, authorizer(world));
-        await expect(ended).rejects.toMatchObject({ name: "Problem", code: "state_refused" });
-        expect(world.exchanges()).toBe(0);
-      });
+      ])(
+        "that the service did not make (%j) is refused without a request to Webex (row 10)",
+        async (state) => {
+          const ended = finishAuthorization({ code: "c", state }, authorizer(world));
+          await expect(ended).rejects.toMatchObject({ name: "Problem", code: "state_refused" });
+          expect(world.exchanges()).toBe(0);
+        },
+      );
     });
   });
 }

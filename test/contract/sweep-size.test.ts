@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import pLimit from "p-limit";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { globalVariables } from "../../functions/adapters/global-variables.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import type { EndpointAnswer, TokenEndpoint } from "../../functions/core/grant.ts";
@@ -10,9 +14,11 @@ import { type Clock, fakeClock, runtimeOf } from "../support/clock.ts";
 import { range } from "../support/world.ts";
 import { intercepted } from "./troubled.ts";
 
-/** A sweep of thousands: what it reads, what it holds, and what it costs. */
+/** What a sweep of more than two pages reads and holds. */
 
 const PAGE = 500;
+/** Two whole pages and a part. */
+const DUE = 1100;
 
 let clock: Clock;
 let documents: DocumentStore;
@@ -24,7 +30,7 @@ afterEach(() => documents.close());
 
 const numbered = (index: number) => `t${String(index).padStart(5, "0")}`;
 
-/** Tokens that are due, the first the longest; `later`: so many more that are not. */
+/** Stores `due` tokens, the first the longest overdue, and `later` ones that are not due. */
 async function stored(due: number, later = 0): Promise<void> {
   const fields = {
     clientId: "c",
@@ -39,12 +45,12 @@ async function stored(due: number, later = 0): Promise<void> {
   }
 }
 
-/** An endpoint that grants at once; who was refreshed, in that order. */
+/** An endpoint that answers at once, and counts its requests. */
 function granting(answer: (count: number) => EndpointAnswer = granted) {
   let count = 0;
   const endpoint: TokenEndpoint = {
-    exchange: () => Promise.reject(new Error("nobody exchanges")),
-    issue: () => Promise.reject(new Error("nobody has a Service App")),
+    exchange: () => Promise.reject(new Error("no code is exchanged")),
+    issue: () => Promise.reject(new Error("there is no Service App")),
     refresh: async () => answer(++count),
   };
   return { endpoint, asked: () => count };
@@ -54,7 +60,7 @@ const granted = (count: number): EndpointAnswer => ({
   body: JSON.stringify({ access_token: `new-${count}`, expires_in: 43_199 }),
 });
 
-/** Counts the documents that come out of the store, by the call that brought them, and the pages asked for. */
+/** Counts the documents read, by call, and the pages. */
 function counting() {
   const read = { pages: 0, upTo: 0, read: 0, list: 0, count: 0 };
   const hooked = intercepted(documents, async ({ method, collection }, perform) => {
@@ -85,27 +91,27 @@ function sweeperOf(store: TokenStore, endpoint: TokenEndpoint, more: Partial<Swe
 
 const leftDue = () => documents.count({ collection: "tokens", field: "refreshAt", until: clock.now() });
 
-describe("3,000 tokens are due: one sweep", () => {
-  test("refreshes each once, and reads as many documents as are due", async () => {
-    await stored(3000);
+describe("a sweep of 1,100 due tokens", () => {
+  test("refreshes each once, and reads only the due documents", async () => {
+    await stored(DUE);
     const { read, store } = counting();
     const { endpoint, asked } = granting();
     expect(await sweep(sweeperOf(store, endpoint))).toMatchObject({
-      due: 3000,
-      refreshed: 3000,
+      due: DUE,
+      refreshed: DUE,
       failed: 0,
       deferred: 0,
       remaining: 0,
-      overdueSeconds: 3,
+      overdueSeconds: 1,
     });
-    expect(asked()).toBe(3000);
+    expect(asked()).toBe(DUE);
     expect(await leftDue()).toBe(0);
-    // One of them is of what is to be published.
-    expect(read).toEqual({ pages: 8, upTo: 3000, read: 0, list: 0, count: 0 });
+    // Three pages of due tokens, and one of tokens to publish.
+    expect(read).toEqual({ pages: 4, upTo: DUE, read: 0, list: 0, count: 0 });
   });
 
-  test("holds no more than two pages of tokens, and never asks for one while the last but one is not done", async () => {
-    await stored(3000);
+  test("holds two pages at most: it reads a page once the last but one is done", async () => {
+    await stored(DUE);
     const { store } = counting();
     const { endpoint } = granting();
     let fetched = 0;
@@ -113,7 +119,7 @@ describe("3,000 tokens are due: one sweep", () => {
     let most = 0;
     const sizes: number[] = [];
     const due: TokenStore["due"] = async (...query) => {
-      // What this page brings is held beside whatever is not done yet.
+      // This page is held beside the tokens that are not done yet.
       most = Math.max(most, fetched - done + PAGE);
       const page = await store.due(...query);
       fetched += page.length;
@@ -126,15 +132,15 @@ describe("3,000 tokens are due: one sweep", () => {
       return answer;
     };
     await sweep(sweeperOf({ ...store, due }, { ...endpoint, refresh: refreshed }));
-    // The last one is of what is to be published.
-    expect(sizes).toEqual([500, 500, 500, 500, 500, 500, 0, 0]);
-    expect(done).toBe(3000);
-    // Those that are just being refreshed (10) belong to the page before.
+    // The last page is of tokens to publish.
+    expect(sizes).toEqual([500, 500, 100, 0]);
+    expect(done).toBe(DUE);
+    // The ten that are being refreshed belong to the page before.
     expect(most).toBeLessThanOrEqual(2 * PAGE + 10);
   });
 
-  test("takes the longest overdue first", async () => {
-    await stored(1200);
+  test("refreshes the longest overdue first", async () => {
+    await stored(DUE);
     const order: string[] = [];
     const { store } = counting();
     const { endpoint } = granting();
@@ -143,84 +149,83 @@ describe("3,000 tokens are due: one sweep", () => {
       return store.update(token, changes);
     };
     await sweep(sweeperOf({ ...store, update }, endpoint, { concurrency: 1 }));
-    expect(order).toEqual(range(1200).map(numbered));
+    expect(order).toEqual(range(DUE).map(numbered));
   });
 
-  test("that fail in the store or at Webex keep none of the others from their turn", async () => {
-    await stored(1500);
+  test("refreshes the others when every third refresh fails", async () => {
+    await stored(DUE);
     const { store } = counting();
     const { endpoint } = granting((count) => (count % 3 === 0 ? { error: "network" } : granted(count)));
     expect(await sweep(sweeperOf(store, endpoint))).toMatchObject({
-      due: 1500,
-      refreshed: 1000,
-      failed: 500,
+      due: DUE,
+      refreshed: 734,
+      failed: 366,
       remaining: 0,
     });
   });
 
-  test("refreshed by two sweeps at once are asked for once", async () => {
-    await stored(1500);
+  test("asks for each token once while another sweep runs (row 1)", async () => {
+    await stored(DUE);
     const { endpoint, asked } = granting();
     const one = sweep(sweeperOf(counting().store, endpoint));
     const other = sweep(sweeperOf(counting().store, endpoint));
     const [first, second] = await Promise.all([one, other]);
-    expect(first.refreshed + second.refreshed).toBe(1500);
-    expect(asked()).toBe(1500);
+    expect(first.refreshed + second.refreshed).toBe(DUE);
+    expect(asked()).toBe(DUE);
   });
 
-  test("that ends at its deadline says what remains, and the next goes on with just that", async () => {
-    await stored(3000);
+  test("reports what remains at its deadline, and the next sweep refreshes just that", async () => {
+    await stored(1300);
     const { store, read } = counting();
     const { endpoint } = granting((count) => {
-      clock.advance(100);
+      clock.advance(400);
       return granted(count);
     });
     const first = await sweep(sweeperOf(store, endpoint, { deadline: 100_000 }));
-    expect(first.refreshed).toBeGreaterThanOrEqual(800);
-    expect(first.refreshed).toBeLessThanOrEqual(810);
-    expect(first.remaining).toBe(3000 - first.refreshed);
-    // What was fetched and not taken up is two pages at most.
+    expect(first.refreshed).toBeGreaterThanOrEqual(200);
+    expect(first.refreshed).toBeLessThanOrEqual(210);
+    expect(first.remaining).toBe(1300 - first.refreshed);
+    // Two pages at most were read in vain.
     expect(read.upTo).toBeLessThanOrEqual(first.refreshed + 2 * PAGE);
-    const second = await sweep(sweeperOf(store, endpoint));
+    const second = await sweep(sweeperOf(store, endpoint, { deadline: 1_000_000 }));
     expect(second).toMatchObject({
-      due: 3000 - first.refreshed,
-      refreshed: 3000 - first.refreshed,
+      due: 1300 - first.refreshed,
+      refreshed: 1300 - first.refreshed,
       remaining: 0,
     });
   });
 });
 
-describe("50 tokens are due of many", () => {
-  async function cost(later: number) {
-    await stored(50, later);
+describe("a sweep of 50 due tokens among 2,000 others", () => {
+  test("reads 50 documents, and finds them by an index", async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "sweep-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = path.join(folder, "store.db");
+    await documents.close();
+    documents = openSqlite(file, clock.now);
+    await stored(50, 2000);
     const { read, store } = counting();
     const { endpoint, asked } = granting();
-    // The plan of the query once more, and the best of three: the first one warms whatever is cold.
-    const timed = async () => {
-      const started = performance.now();
-      await store.due(clock.now(), PAGE);
-      return performance.now() - started;
-    };
-    const query = Math.min(await timed(), await timed(), await timed());
-    Object.assign(read, { pages: 0, upTo: 0 });
+    const prepared = vi.spyOn(DatabaseSync.prototype, "prepare");
+    onTestFinished(() => prepared.mockRestore());
     const summary = await sweep(sweeperOf(store, endpoint));
-    return { read, asked: asked(), query, summary };
-  }
+    expect(summary).toMatchObject({ due: 50, refreshed: 50, remaining: 0 });
+    expect(asked()).toBe(50);
+    expect(read).toEqual({ pages: 2, upTo: 50, read: 0, list: 0, count: 0 });
 
-  test("20,000 stored: 50 documents are read, and it takes no longer than with 50 stored", async () => {
-    const few = await cost(0);
-    await documents.close();
-    documents = openSqlite(":memory:", clock.now);
-    const many = await cost(19_950);
-    expect(many.summary).toMatchObject({ due: 50, refreshed: 50, remaining: 0 });
-    expect(many.asked).toBe(50);
-    expect(many.read).toEqual({ pages: 2, upTo: 50, read: 0, list: 0, count: 0 });
-    expect(many.read).toEqual(few.read);
-    // Reading all of them takes some hundred times as long.
-    expect(many.query).toBeLessThan(few.query * 10 + 2);
+    const queries = prepared.mock.calls.flatMap(([sql]) => (sql.includes("ORDER BY") ? [sql] : []));
+    expect(queries).toHaveLength(2);
+    const database = new DatabaseSync(file);
+    for (const sql of queries) {
+      const plan = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all();
+      expect(plan.map(({ detail }) => detail)).toEqual([
+        expect.stringMatching(/^SEARCH documents USING INDEX documents_\w+ \(/),
+      ]);
+    }
+    database.close();
   });
 
-  test("nothing due: nothing is read, and nobody asked", async () => {
+  test("reads nothing and asks for nothing when no token is due", async () => {
     await stored(0, 2000);
     const { read, store } = counting();
     const { endpoint, asked } = granting();
