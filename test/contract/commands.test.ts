@@ -1,11 +1,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, inject, test, vi } from "vitest";
+import { openFirestore } from "../../functions/adapters/firestore.ts";
 import { HOUR, MINUTE } from "../../functions/core/time.ts";
 import { placeFor } from "../../local/place.ts";
 import { consent } from "../e2e/deployed.ts";
 import { begin, type Ended, type Options, outputOf, tokens } from "../support/command-line.ts";
 import { freshProject } from "../support/emulator.ts";
+import { eventually } from "../support/eventually.ts";
 import { stopAll, temporaryFolder } from "../support/processes.ts";
 import { CLIENT, type Served, startServed } from "../support/served.ts";
 
@@ -299,7 +301,13 @@ test.skipIf(emulator === undefined)(
   async () => {
     // Firestore's own library looks for it there.
     vi.stubEnv("FIRESTORE_EMULATOR_HOST", emulator);
-    const there = { GOOGLE_CLOUD_PROJECT: freshProject(), FIRESTORE_EMULATOR_HOST: emulator };
+    const project = freshProject();
+    const documents = openFirestore({ project, database: "(default)" });
+    // On a busy machine the emulator's first answers come later than the store waits.
+    await eventually(() => documents.create("status", "first", {}));
+    await eventually(() => documents.list("tokens", 1));
+    await documents.close();
+    const there = { GOOGLE_CLOUD_PROJECT: project, FIRESTORE_EMULATOR_HOST: emulator };
     const add = `add cloud --client-id ${clientId} --redirect-uri ${callback}`;
     expect(await tokens(add, { env: there, input: clientSecret })).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(await outputOf("list --json", { env: there }))).toMatchObject({

@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { PassThrough } from "node:stream";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { stateOf } from "../../functions/core/state.ts";
 import { tokenStore } from "../../functions/core/store.ts";
 import { HOUR } from "../../functions/core/time.ts";
@@ -10,7 +10,7 @@ import { CHECKS } from "../../local/doctor/checks.ts";
 import { announce, placeFor, withdraw } from "../../local/place.ts";
 import { openScreen } from "../../local/screen.ts";
 import { hold, release } from "../e2e/child.ts";
-import { firestorePlace, type Place, sqlitePlace } from "../e2e/deployed.ts";
+import { type Place, sqlitePlace } from "../e2e/deployed.ts";
 import { begin, outputOf, tokens } from "../support/command-line.ts";
 import { freePort, stopAll, temporaryFolder } from "../support/processes.ts";
 
@@ -83,25 +83,6 @@ describe("doctor", () => {
     withdraw(running);
     await release(silent);
   });
-
-  const emulator = inject("firestoreEmulator");
-  test.skipIf(emulator === undefined)(
-    `reads the emulator and skips what only Google has${emulator === undefined ? " (SKIPPED: no emulator)" : ""}`,
-    async () => {
-      const there = await firestorePlace(emulator ?? "");
-      await there.documents.create("tokens", "sales", {
-        lifetime: ["canary"],
-        static: true,
-        accessToken: "canary",
-        accessExpires: Date.now() + HOUR,
-      });
-      const stdout = await outputOf("doctor", { env: there.env, cwd: folder });
-      expect(stdout).toMatch(/^✓ well {5}database +the emulator's Firestore, project \S+ can be read$/m);
-      expect(stdout).toMatch(/^! warning {2}fields of documents .*sales \(lifetime\)/m);
-      expect(stdout.match(/not with the emulator/g)).toHaveLength(6);
-      await there.documents.close();
-    },
-  );
 });
 
 describe("without Google credentials", () => {
