@@ -1,64 +1,45 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  onTestFinished,
-  test,
-  vi,
-} from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { webexFetch } from "../../docs/clients/webex-token.ts";
 import { HOUR, SECOND } from "../../functions/core/time.ts";
 import { commandOf, EXAMPLE } from "../../local/docs/clients.ts";
 import { INHERITED } from "../support/environment.ts";
 import { described } from "../support/openapi.ts";
 import { stopAll } from "../support/processes.ts";
-import {
-  type Deployed,
-  deploy,
-  newClient,
-  PASSPHRASE,
-  type Place,
-  sampleDocument,
-  sqlitePlace,
-  startWebex,
-  type Webex,
-} from "./deployed.ts";
+import { newClient, PASSPHRASE, type Place, sampleDocument, sqlitePlace } from "./deployed.ts";
+import { closeAll, type LocalWebex, listen, openWebex, serveOn } from "./in-process.ts";
 
-/** What `docs/clients.md` hands out, against the built functions and the API of the sandbox. */
+/** The clients that `docs/clients.md` hands out, against the functions and the API of the sandbox. */
 
-let webex: Webex;
+let webex: LocalWebex;
 let place: Place;
-let deployed: Deployed;
 let lookup: string;
 let people: string;
 
 beforeAll(async () => {
-  [webex, place] = await Promise.all([startWebex(), sqlitePlace()]);
-  deployed = deploy(place, webex);
+  [webex, place] = await Promise.all([openWebex(), sqlitePlace()]);
+  const functions = serveOn(place, webex);
   people = `${webex.url}/people/me`;
-  lookup = (await deployed.lookup((await deployed.refresher()).url)).url;
+  lookup = await functions.lookup(await functions.refresher());
   await hold("example");
-}, 60_000);
-afterAll(stopAll);
-afterAll(() => place?.documents.close());
+});
+afterAll(async () => {
+  await closeAll();
+  await stopAll();
+});
 
-/** Puts a token there that has six hours left. */
+/** Stores a token that has six hours left. */
 async function hold(name: string, changes: Record<string, string> = {}): Promise<string> {
   const client = await webex.register(newClient("http://127.0.0.1:8080/callback"));
-  await deployed.put(name, { ...(await sampleDocument(webex, client, SIX_HOURS / SECOND)), ...changes });
+  const document = await sampleDocument(webex, client, SIX_HOURS / SECOND);
+  await place.documents.create("tokens", name, { ...document, ...changes });
   return client.clientId;
 }
 const SIX_HOURS = 6 * HOUR;
-/** A token that Webex has ended before its time, in the store as if it lived. */
+/** An access token that Webex does not accept, stored as if it were live. */
 const ended = (name: string) => ({ accessToken: `canary-access-token-ended-of-${name}` });
 
 describe("the commands", () => {
@@ -69,11 +50,11 @@ describe("the commands", () => {
     return JSON.parse(stdout);
   };
 
-  test("curl prints a token that Webex takes", async () => {
+  test("curl prints a token that Webex accepts", async () => {
     expect(await webex.accepts((await run("curl")).token)).toBe(true);
   });
 
-  test("that of JDS calls an API with the token", async () => {
+  test("the JDS command calls an API with the token", async () => {
     expect(await run("jds")).toMatchObject({ displayName: "Sandbox Person" });
   });
 });
@@ -140,7 +121,7 @@ describe("the Postman collection", () => {
     expect(await webex.accepts(token)).toBe(true);
   });
 
-  test("holds no secret, and marks those that a person enters as such", () => {
+  test("holds no secret, and marks the variables for secrets", () => {
     expect(environment.values).toEqual([
       { key: "passphrase", value: "", type: "secret", enabled: true },
       { key: "rejected", value: "", type: "secret", enabled: true },
@@ -167,7 +148,7 @@ describe("the TypeScript helper", () => {
   });
   const helper = (name: string, passphrase = PASSPHRASE) => webexFetch(lookup, name, passphrase);
 
-  test("sends the token along, beside what the caller sends", async () => {
+  test("sends the token beside the headers of the caller", async () => {
     const call = helper("example");
     const response = await call(people, { headers: { accept: "application/json" } });
     expect(response.status).toBe(200);
@@ -175,18 +156,19 @@ describe("the TypeScript helper", () => {
     expect(requests).toEqual({ asks: 1, calls: 1 });
   });
 
-  test("asks once for all who call at once, and not again while the token lives", async () => {
+  test("asks once for concurrent calls, and not again while the token lives", async () => {
     const call = helper("example");
     const crowd = () => Promise.all(Array.from({ length: 20 }, () => call(people)));
     for (const response of [...(await crowd()), ...(await crowd())]) expect(response.status).toBe(200);
     expect(requests).toEqual({ asks: 1, calls: 40 });
   });
 
-  test("asks again a minute before the token's end, not sooner", async () => {
+  test("asks again in the last minute of the token's life, not sooner", async () => {
     await hold("timed");
     const call = helper("timed");
     const begun = Date.now();
     await call(people);
+    /** Calls at an instant with so many ms of the token left, give or take how long the first call took. */
     const later = async (left: number) => {
       vi.useFakeTimers({ toFake: ["Date"], now: begun + SIX_HOURS - left });
       expect((await call(people)).status).toBe(200);
@@ -198,7 +180,7 @@ describe("the TypeScript helper", () => {
     expect(requests.asks).toBe(2);
   });
 
-  test("gets a new token after a 401, once for all who were refused, and calls again", async () => {
+  test("gets one new token for concurrent calls that got a 401, and repeats them", async () => {
     await hold("ended early", ended("the helper"));
     const call = helper("ended early");
     const responses = await Promise.all(Array.from({ length: 5 }, () => call(people)));
@@ -206,7 +188,7 @@ describe("the TypeScript helper", () => {
     expect(requests).toEqual({ asks: 2, calls: 10 });
   });
 
-  test("hands the 401 on where there is no better token", async () => {
+  test("passes the 401 on if lookup has no better token", async () => {
     const clientId = await hold("hopeless", ended("nobody"));
     await webex.fault({ fault: "down", clientId });
     const response = await helper("hopeless")(people);
@@ -215,7 +197,7 @@ describe("the TypeScript helper", () => {
     expect(requests).toEqual({ asks: 2, calls: 1 });
   });
 
-  test("hands the 401 on where the service can't be asked any more", async () => {
+  test("passes the 401 on if lookup no longer answers", async () => {
     await hold("away", ended("who is away"));
     vi.mocked(fetch).mockImplementation((input, init) => {
       const asks = String(input).startsWith(`${lookup}/`);
@@ -226,19 +208,16 @@ describe("the TypeScript helper", () => {
     expect(requests.asks).toBe(2);
   });
 
-  test("calls once more only: a second 401 is the answer", async () => {
+  test("repeats a call once, and passes a second 401 on", async () => {
     await hold("never", ended("never"));
     let calls = 0;
-    const api = createServer((_, response) => response.writeHead(401).end(String(++calls)));
-    await new Promise<void>((resolve) => api.listen(0, "127.0.0.1", resolve));
-    onTestFinished(() => void api.close());
-    const { port } = api.address() as AddressInfo;
-    const response = await helper("never")(`http://127.0.0.1:${port}/`);
+    const api = await listen((_, response) => void response.writeHead(401).end(String(++calls)));
+    const response = await helper("never")(api);
     expect([response.status, await response.text()]).toEqual([401, "2"]);
     expect(requests.asks).toBe(2);
   });
 
-  test("says why there is no token, and asks again at the next call", async () => {
+  test("throws the reason why there is no token, and asks again at the next call", async () => {
     const call = helper("of nobody");
     await expect(call(people)).rejects.toThrow(/404.*of nobody/);
     await expect(call(people)).rejects.toThrow(/404.*of nobody/);

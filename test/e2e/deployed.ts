@@ -143,7 +143,7 @@ export function deploy({ env, documents }: Place, webex: Webex) {
 }
 
 /** A document with the eight fields of Cisco's sample only and `left` seconds of life. */
-export async function sampleDocument(webex: Webex, client: Client, left: number) {
+export async function sampleDocument(webex: Pick<Webex, "issue">, client: Client, left: number) {
   const live = await webex.issue(client.clientId);
   const accessExpires = Date.now() + left * SECOND;
   return {
@@ -159,7 +159,7 @@ export async function sampleDocument(webex: Webex, client: Client, left: number)
 }
 
 /** A due token with one of its twelve hours left, which is below its threshold. */
-export async function ageingDocument(webex: Webex, client: Client) {
+export async function ageingDocument(webex: Pick<Webex, "issue">, client: Client) {
   const document = await sampleDocument(webex, client, HOUR / SECOND);
   return { ...document, lifetime: LIFETIME, refreshAt: Date.now() - 1 };
 }

@@ -1,11 +1,10 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { DatabaseSync } from "node:sqlite";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { serve } from "../../functions/adapters/http.ts";
 import { runtime } from "../../functions/adapters/runtime.ts";
 import { startAuthorization } from "../../functions/core/authorization.ts";
+import type { RawFields } from "../../functions/core/document.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import { setupProblem } from "../../functions/core/setup.ts";
 import { tokenStore } from "../../functions/core/store.ts";
@@ -14,38 +13,50 @@ import { stopAll } from "../support/processes.ts";
 import {
   ageingDocument,
   consent,
-  type Deployed,
-  deploy,
   newClient,
   PASSPHRASE,
   type Place,
   sampleDocument,
   sqlitePlace,
-  startWebex,
-  type Webex,
 } from "./deployed.ts";
+import { closeAll, type LocalWebex, listen, openWebex, serveOn } from "./in-process.ts";
 
-/** `docs/openapi.json` against what the built functions answer: each answer that it describes, and no other. */
+/** `docs/openapi.json` against the answers of the functions: each answer that it describes, and no other. */
 
-let webex: Webex;
+let webex: LocalWebex;
 let place: Place;
-let deployed: Deployed;
 let urls: Record<"lookup" | "withCors" | "asSample" | "refresher" | "setup" | "buggy", string>;
 
+/** A function with a bug: no request finds one in the real ones. */
+const bug = () => {
+  throw new Error("a bug");
+};
+
 beforeAll(async () => {
-  [webex, place] = await Promise.all([startWebex(), sqlitePlace()]);
-  deployed = deploy(place, webex);
-  const [refresher, setup, bugs] = await Promise.all([deployed.refresher(), deployed.setup(), startBuggy()]);
-  const lookups = await Promise.all([
-    deployed.lookup(refresher.url, { SETUP_URL: setup.url }),
-    deployed.lookup(refresher.url, { CORS_ORIGINS: ORIGIN }),
-    deployed.lookup(refresher.url, { COMPAT: "sample" }),
-  ]);
-  const [lookup, withCors, asSample] = lookups.map(({ url }) => url) as [string, string, string];
-  urls = { lookup, withCors, asSample, refresher: refresher.url, setup: setup.url, buggy: bugs };
-}, 60_000);
-afterAll(stopAll);
-afterAll(() => place?.documents.close());
+  [webex, place] = await Promise.all([openWebex(), sqlitePlace()]);
+  const functions = serveOn(place, webex);
+  const [refresher, setup] = [await functions.refresher(), await functions.setup()];
+  urls = {
+    refresher,
+    setup,
+    lookup: await functions.lookup(refresher, { SETUP_URL: setup }),
+    withCors: await functions.lookup(refresher, { CORS_ORIGINS: ORIGIN }),
+    asSample: await functions.lookup(refresher, { COMPAT: "sample" }),
+    buggy: await listen(serve({ handle: bug, tell: setupProblem, log: () => undefined })),
+  };
+});
+afterAll(async () => {
+  await closeAll();
+  await stopAll();
+});
+
+const put = async (name: string, fields: RawFields) =>
+  void (await place.documents.create("tokens", name, fields));
+/** Sets fields, as an operator does in the console. */
+async function type(name: string, fields: RawFields): Promise<void> {
+  const found = await place.documents.read("tokens", name);
+  await place.documents.update("tokens", name, fields, found?.version ?? "");
+}
 
 const ORIGIN = "https://pages.example";
 const JSON_OR_PAGE = ["application/json", "text/html"];
@@ -57,7 +68,7 @@ interface Sent {
   headers?: Record<string, string>;
 }
 
-/** Sends a request with the passphrase, and holds the answer against the description. */
+/** Sends a request with the passphrase, and checks the answer against the description. */
 async function send(
   of: Answered["of"],
   target: string,
@@ -82,21 +93,9 @@ async function send(
   return answered;
 }
 
-/** A function with a bug: the built ones have none that a request could meet. */
-const bug = () => {
-  throw new Error("a bug");
-};
-const buggy = createServer(serve({ handle: bug, tell: setupProblem, log: () => undefined }));
-afterAll(() => void buggy.close());
-
-async function startBuggy(): Promise<string> {
-  await new Promise<void>((resolve) => buggy.listen(0, "127.0.0.1", resolve));
-  return `http://127.0.0.1:${(buggy.address() as AddressInfo).port}`;
-}
-
 const client = () => webex.register(newClient(`${urls.setup}/callback`));
 
-/** The store answers nothing but errors, until the test is over. */
+/** The store answers with errors until the test is over. */
 function takeStoreDown(): void {
   const database = new DatabaseSync(place.env.STORE ?? "", { timeout: 5_000 });
   database.exec("ALTER TABLE documents RENAME TO elsewhere");
@@ -106,7 +105,7 @@ function takeStoreDown(): void {
   });
 }
 
-test("the description is one of OpenAPI 3.1, by its official schema", async () => {
+test("docs/openapi.json is valid by the schema of OpenAPI 3.1", async () => {
   const { valid, errors } = await new Validator().validate(structuredClone(description));
   expect(errors).toBeUndefined();
   expect(valid).toBe(true);
@@ -114,10 +113,10 @@ test("the description is one of OpenAPI 3.1, by its official schema", async () =
 
 describe("lookup answers as described", () => {
   beforeAll(async () => {
-    await deployed.put("held", await sampleDocument(webex, await client(), 6 * 60 * 60));
-    await deployed.put("unauthorized", { clientId: "", clientSecret: "", redirectUri: "" });
+    await put("held", await sampleDocument(webex, await client(), 6 * 60 * 60));
+    await put("unauthorized", { clientId: "", clientSecret: "", redirectUri: "" });
     const ended = await sampleDocument(webex, await client(), -60);
-    await deployed.put("ended", ended);
+    await put("ended", ended);
     await webex.fault({ fault: "down", clientId: ended.clientId });
   });
 
@@ -143,9 +142,9 @@ describe("lookup answers as described", () => {
     expect(await send("lookup", target, { ...sent, method: "HEAD" })).toMatchObject({ status, text: "" });
   });
 
-  test("with the very token that was rejected", async () => {
+  test("with the rejected token, marked as unchanged", async () => {
     const { clientId, ...document } = await ageingDocument(webex, await client());
-    await deployed.put("rejected", { ...document, clientId });
+    await put("rejected", { ...document, clientId });
     await webex.fault({ fault: "same-token", clientId });
     const headers = { "x-token-rejected": document.accessToken };
     const answer = await send("lookup", "/?name=rejected", { headers });
@@ -153,7 +152,7 @@ describe("lookup answers as described", () => {
     expect(answer.headers.get("x-token-unchanged")).toBe("true");
   });
 
-  test("to health checks, preflights, and methods that it does not take", async () => {
+  test("to health checks, preflights and other methods", async () => {
     for (const method of ["GET", "HEAD"])
       expect((await send("lookup", "/health", { method })).status).toBe(200);
     for (const method of ["POST", "PUT", "DELETE", "OPTIONS"])
@@ -162,7 +161,7 @@ describe("lookup answers as described", () => {
       expect((await send("lookup", "/?name=held", { method: "OPTIONS", at })).status).toBe(204);
   });
 
-  test("to what is setup's", async () => {
+  test("to the paths of setup", async () => {
     for (const target of ["/init?name=x", "/callback?code=x&state=y"]) {
       expect((await send("lookup", target)).status).toBe(307);
       expect((await send("lookup", target, { at: "withCors" })).status).toBe(404);
@@ -177,7 +176,7 @@ describe("setup answers as described", () => {
   test.for(["GET", "POST"])("to %s /init", async (method) => {
     const init = (target: string, sent: Sent = {}) => send("setup", target, { method, ...sent });
     expect((await init(`/init?name=by ${method}`)).status).toBe(200);
-    await deployed.type(`by ${method}`, { clientId: "C" });
+    await type(`by ${method}`, { clientId: "C" });
     expect((await init(`/init?name=by ${method}`)).status).toBe(409);
     expect((await init("/init")).status).toBe(400);
     expect((await init("/init?name=x", { headers: { "x-token-passphrase": "" } })).status).toBe(401);
@@ -191,8 +190,8 @@ describe("setup answers as described", () => {
   async function authorize(name: string): Promise<URL> {
     const { clientId, clientSecret, redirectUris } = await client();
     const [redirectUri = ""] = redirectUris;
-    await deployed.put(name, { clientId, clientSecret, redirectUri, scopes: "cjp:config_read" });
-    const store = tokenStore(deployed.documents, runtime.now);
+    await put(name, { clientId, clientSecret, redirectUri, scopes: "cjp:config_read" });
+    const store = tokenStore(place.documents, runtime.now);
     const token = await store.read(name);
     if (token === undefined) throw new Error("it was just made");
     return startAuthorization(token, { webexUrl: webex.url, pkce: true, newOrg: false }, { store, runtime });
@@ -203,7 +202,7 @@ describe("setup answers as described", () => {
     return `${pathname}${search}`;
   };
 
-  test.for(JSON_OR_PAGE)("to /callback for who wants %s", async (accept) => {
+  test.for(JSON_OR_PAGE)("to /callback with accept: %s", async (accept) => {
     const come = (target: string, sent: Sent = {}) => send("setup", target, { headers: { accept }, ...sent });
     expect((await come(await comeBack(`good ${accept.length}`))).status).toBe(200);
     expect((await come("/callback?error=access_denied")).status).toBe(400);
@@ -211,11 +210,11 @@ describe("setup answers as described", () => {
     expect((await come("/callback?code=a&state=b", { at: "buggy" })).status).toBe(500);
 
     const removed = await comeBack(`removed ${accept.length}`);
-    await deployed.documents.remove("tokens", `removed ${accept.length}`);
+    await place.documents.remove("tokens", `removed ${accept.length}`);
     expect((await come(removed)).status).toBe(404);
 
     const emptied = await comeBack(`emptied ${accept.length}`);
-    await deployed.type(`emptied ${accept.length}`, { clientSecret: "" });
+    await type(`emptied ${accept.length}`, { clientSecret: "" });
     expect((await come(emptied)).status).toBe(409);
 
     takeStoreDown();
@@ -227,9 +226,9 @@ describe("the refresher answers as described", () => {
   const post = (target: string, at?: keyof typeof urls) =>
     send("refresher", target, { method: "POST", ...(at && { at }) });
 
-  test("to a sweep, a census, and for one token", async () => {
-    await deployed.put("due", await ageingDocument(webex, await client()));
-    await deployed.put("leased", {
+  test("to a sweep, a census, and a refresh of one token", async () => {
+    await put("due", await ageingDocument(webex, await client()));
+    await put("leased", {
       ...(await ageingDocument(webex, await client())),
       lease: { id: "of another", expires: Date.now() + 25_000 },
     });
@@ -242,7 +241,7 @@ describe("the refresher answers as described", () => {
     );
     expect(outcomes).toEqual(["missing", "fresh", "leased", "refreshed"]);
     const failed = await ageingDocument(webex, await client());
-    await deployed.put("refused", { ...failed, refreshToken: "canary-refresh-token-of-nobody" });
+    await put("refused", { ...failed, refreshToken: "canary-refresh-token-of-nobody" });
     expect(JSON.parse((await post("/?name=refused")).text)).toMatchObject({
       outcome: "failed",
       permanent: true,
@@ -252,7 +251,7 @@ describe("the refresher answers as described", () => {
     expect(JSON.parse((await post("/census")).text).states["needs a person"]).toBeGreaterThan(0);
   });
 
-  test("to what it does not take, and when it can't work", async () => {
+  test("to wrong requests, with a bug, and without a store", async () => {
     expect((await post("/?name=a/b")).status).toBe(400);
     for (const target of ["/", "/census"]) {
       expect((await send("refresher", target)).status).toBe(405);
@@ -263,11 +262,11 @@ describe("the refresher answers as described", () => {
   });
 });
 
-test("each answer that is described was met above", () => {
+test("the tests above got each described answer", () => {
   expect(allDescribed().filter((answer) => !seen.has(answer))).toEqual([]);
 });
 
-describe("an answer that is not described is found out", () => {
+describe("the check rejects an answer with", () => {
   const HELD: Answered = {
     of: "lookup",
     method: "GET",
