@@ -1,74 +1,34 @@
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { Command } from "commander";
 import fc from "fast-check";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { runtime } from "../../functions/adapters/runtime.ts";
+import { afterEach, describe, expect, test } from "vitest";
 import { startAuthorization } from "../../functions/core/authorization.ts";
 import type { RawFields } from "../../functions/core/document.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import { pageReply } from "../../functions/core/page.ts";
-import { StoreUnavailable, tokenStore } from "../../functions/core/store.ts";
+import { StoreUnavailable } from "../../functions/core/store.ts";
 import { authorize } from "../../local/commands/authorize.ts";
 import type { Context } from "../../local/commands/context.ts";
 import { findDeployment } from "../../local/deployment.ts";
-import { consent, firestorePlace, newClient, type Place, sqlitePlace, until } from "../e2e/deployed.ts";
-import { type Running, type Sandbox, startFunction, startSandbox, stopAll } from "../support/processes.ts";
+import { consent } from "../e2e/deployed.ts";
+import { runs } from "../support/property.ts";
 import {
   type Answer,
   CLIENT,
-  PASSPHRASE,
   SETTINGS,
   type Served,
   type ServedOptions,
   startServed,
 } from "../support/served.ts";
+import { expectStrict, FRAME, frameOf } from "../support/strict-page.ts";
 
-/** What somebody who wants another's tokens, or another's browser, sends to `/callback`. */
-
-afterAll(stopAll);
+/** Hostile requests to `/callback`: forged states, stolen codes, markup. */
 
 const HTML = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
 const BROWSER = { headers: HTML };
 const MINUTE = 60_000;
 
-type Seen = Pick<Answer, "status" | "text"> & { headers: Readonly<Record<string, unknown>> };
-
-/** An answer in HTML that nothing can be done with but to read it. */
-function expectStrict({ status, headers, text }: Seen, body = true): void {
-  const style = /<style>(.*?)<\/style>/s.exec(text)?.[1] ?? "";
-  const hash = createHash("sha256").update(style).digest("base64");
-  const policy = String(headers["content-security-policy"])
-    .split(";")
-    .map((directive) => directive.trim());
-  expect(policy.filter((directive) => !directive.startsWith("style-src")).sort()).toEqual([
-    "base-uri 'none'",
-    "default-src 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ]);
-  if (body) expect(policy).toContain(`style-src 'sha256-${hash}'`);
-  expect(policy).toHaveLength(5);
-  expect(headers).toMatchObject({
-    "content-type": "text/html; charset=utf-8",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-  });
-  for (const header of ["set-cookie", "location", "refresh", "link", "x-powered-by", "server"])
-    expect(headers, header).not.toHaveProperty(header);
-  if (status === 405) expect(headers).toHaveProperty("allow", "GET");
-  if (status === 503 && text.includes("store")) expect(headers).toHaveProperty("retry-after");
-  if (body) expect(frameOf(text)).toBe(FRAME);
-}
-
-/** The page without what it says: always the same. */
-const frameOf = (page: string) =>
-  page.replace(/<(p|title|h1)>[^<>"']*<\/\1>/g, "<$1></$1>").replace(/(<p><\/p>)+/, "<p></p>");
-const FRAME = frameOf(String(pageReply(200, "", "").body));
-
-/** What a browser shows of a page: the text of its paragraphs. */
+/** The text of a page's paragraphs, as a browser shows it. */
 function shownBy(page: string): string[] {
   const entities: Record<string, string> = {
     "&amp;": "&",
@@ -83,10 +43,10 @@ function shownBy(page: string): string[] {
   );
 }
 
-describe("a page", () => {
+describe("a page of setup", () => {
   const unseen = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu;
 
-  test("says exactly what it is given, whatever that is, and nothing of it becomes markup", () => {
+  test("shows any text exactly, and none of it as markup", () => {
     const letters = fc.constantFrom(..."<>&\"'/=!-;#x \u0000\u202e\u2066\u200f\u2028\ufeff\ud83d\ude00é");
     const hostile = fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: letters }));
     fc.assert(
@@ -95,11 +55,11 @@ describe("a page", () => {
         expect(frameOf(page)).toBe(FRAME);
         expect(shownBy(page)).toEqual([sentence.replace(unseen, "\ufffd")]);
       }),
-      { numRuns: 500 },
+      runs(60, 500),
     );
   });
 
-  test("has no character that turns the text around it, or that can't be seen", () => {
+  test("shows control and bidi characters as U+FFFD", () => {
     const text = "a\u202egnp.exe\u2066b\u0000c\u001b[31m\u0085d\u061c\u2028e\r\nf";
     const page = String(pageReply(200, text, text).body);
     expect(page).not.toMatch(unseen);
@@ -107,7 +67,7 @@ describe("a page", () => {
   });
 });
 
-describe("every answer to a browser", () => {
+describe("setup's answer to a browser", () => {
   let served: Served;
   const given = async (options: ServedOptions = {}) => {
     served = await startServed(options);
@@ -121,14 +81,14 @@ describe("every answer to a browser", () => {
   };
 
   const WAYS: [what: string, status: number, way: () => Promise<Answer>][] = [
-    ["what went well", 200, async () => served.setup(await served.consent("flow"), BROWSER)],
+    ["a consent", 200, async () => served.setup(await served.consent("flow"), BROWSER)],
     ["a mistake", 400, () => back()],
     ["a repeated parameter", 400, () => back("code=x&code=y&state=z")],
     ["a refused consent", 400, () => back("error=access_denied&error_description=no")],
     ["a forged state", 400, () => back("code=x&state=forged")],
     ["a state that was never set", 400, () => back("code=x&state=set_state_here")],
     [
-      "a token that is gone",
+      "a removed token",
       404,
       async () => {
         const address = await served.consent("flow");
@@ -137,7 +97,7 @@ describe("every answer to a browser", () => {
       },
     ],
     [
-      "settings that are gone",
+      "removed settings",
       409,
       async () => {
         const address = await served.consent("flow");
@@ -162,9 +122,9 @@ describe("every answer to a browser", () => {
       },
     ],
     ["a bug", 500, () => broken(() => new TypeError("canary of a bug"))],
-    ["the store away", 503, () => broken(() => new StoreUnavailable("made up"))],
+    ["a store that does not answer", 503, () => broken(() => new StoreUnavailable("made up"))],
     [
-      "Webex away",
+      "a failure of Webex",
       503,
       async () => {
         const address = await served.consent("flow");
@@ -177,7 +137,7 @@ describe("every answer to a browser", () => {
     ),
   ];
 
-  test.each(WAYS)("is as strict as can be: %s (%i)", async (_, status, way) => {
+  test.each(WAYS)("is a strict page for %s (%i)", async (_, status, way) => {
     await given();
     served.secrets.add("canary of a bug");
     const answer = await way();
@@ -185,14 +145,14 @@ describe("every answer to a browser", () => {
     expectStrict(answer);
   });
 
-  test("is as strict as can be: HEAD (405)", async () => {
+  test("is strict for HEAD (405)", async () => {
     await given();
     const answer = await back("code=x&state=y", "HEAD");
     expect(answer).toMatchObject({ status: 405, text: "" });
     expectStrict(answer, false);
   });
 
-  test("is as strict as can be where it answers as the sample does", async () => {
+  test("is a strict page after a consent with COMPAT=sample, and JSON for an error", async () => {
     await given({ sample: true });
     expectStrict(await served.setup(await served.consent("flow"), BROWSER));
     const refused = await back(`error=${encodeURIComponent("<b>")}`);
@@ -206,20 +166,20 @@ describe("every answer to a browser", () => {
     ["the end of the page's style", "</style></title></p><svg/onload=alert(1)>"],
     ["a comment", "<!--><img src=x onerror=alert(1)>-->"],
     ["entities", "&lt;b&gt;&#60;b&#62;&NewLine;"],
-    ["text that is turned", "\u202e\u2066evil\u2069\u200f"],
+    ["bidi characters", "\u202e\u2066evil\u2069\u200f"],
     ["null bytes", "a\u0000<\u0000b>\u0000"],
     ["line breaks", "a\r\nset-cookie: a=b\r\n\r\n<b>"],
-    ["overlong UTF-8, and other bytes that are none", "%C0%BCscript%C0%BE%ff%fe%ed%a0%80"],
+    ["bytes that are not UTF-8", "%C0%BCscript%C0%BE%ff%fe%ed%a0%80"],
     ["UTF-7", "+ADw-script+AD4-alert(1)+ADw-/script+AD4-"],
     ["a template", "{{constructor.constructor('alert(1)')()}}#{alert(1)}<%= 1 %>"],
     ["an address", "javascript:alert(1)//https://evil.example/"],
     ["a prototype", "__proto__"],
     ["a long text", "<a>".repeat(LONG / 9)],
   ];
-  /** Bytes that are no UTF-8 are sent as they stand. */
+  /** Bytes that are not UTF-8 are sent unencoded. */
   const encoded = (value: string) => (value.includes("%C0") ? value : encodeURIComponent(value));
 
-  test.each(HOSTILE)("holds no parameter as markup, and no log line its value: %s", async (_, value) => {
+  test.each(HOSTILE)("has no parameter as markup, and no log line has its value: %s", async (_, value) => {
     await given();
     const text = encoded(value);
     const good = (await served.consent("flow")).split("?")[1] ?? "";
@@ -237,7 +197,7 @@ describe("every answer to a browser", () => {
       `error[a]=${text}&code=x`,
       `code=${text.slice(0, 5000)}&code=${text.slice(0, 5000)}&state=${state}`,
       `error=${text.slice(0, 5000)}&error=${text.slice(0, 5000)}`,
-      // A true state, last: a code that Webex never gave is put to it.
+      // Last, a real state with a code that Webex never issued.
       `code=${text}&state=${state}`,
     ];
     for (const query of queries) {
@@ -247,7 +207,7 @@ describe("every answer to a browser", () => {
       expectStrict(answer);
       expect(answer.headers).not.toHaveProperty("a");
     }
-    // The name that was asked for is logged as the token, and so in the message; nothing else of a request is.
+    // A request's name is logged as the token and in the message, and nothing else of it.
     const logged = served.logs().flatMap(({ token, message, ...rest }) => Object.values(rest).map(String));
     for (const text of logged) {
       expect(text).not.toContain(value.slice(0, 60));
@@ -256,7 +216,7 @@ describe("every answer to a browser", () => {
     expect(served.sandbox.authority.counters().authorization_code.received).toBe(1);
   });
 
-  test("shows a token's name as it is, however it reads", async () => {
+  test("shows a token's name unchanged, whatever its characters", async () => {
     await given();
     const name = `<script>"'&\u202e`;
     await served.documents.create("tokens", name, SETTINGS);
@@ -268,7 +228,7 @@ describe("every answer to a browser", () => {
   });
 });
 
-describe("a state", () => {
+describe("a state brought to setup", () => {
   let served: Served;
   afterEach(() => served.close());
   const exchanges = () => served.sandbox.authority.counters().authorization_code.received;
@@ -279,9 +239,14 @@ describe("a state", () => {
     const query = new URLSearchParams(address.split("?")[1]);
     return { address, code: query.get("code") ?? "", state: query.get("state") ?? "" };
   };
+  async function editState(state: string, fields: RawFields): Promise<void> {
+    const id = sha256(state);
+    const found = await served.documents.read("authorizations", id);
+    await served.documents.update("authorizations", id, fields, found?.version ?? "");
+  }
   const bring = (query: Record<string, string>) => served.setup(`/callback?${new URLSearchParams(query)}`);
 
-  test("that resembles a true one is refused before Webex is asked, and does not use that one up", async () => {
+  test("that resembles a real one is refused without a request to Webex, and the real one still works (row 10)", async () => {
     const { address, code, state } = await given();
     const forged = [
       state.slice(0, -1),
@@ -308,23 +273,23 @@ describe("a state", () => {
 
   test.each<[string, (code: string, state: string) => string]>([
     ["is given twice", (code, state) => `code=${code}&state=${state}&state=${state}`],
-    ["stands beside a forged one", (code, state) => `code=${code}&state=forged&state=${state}`],
-    ["stands beside two codes", (code, state) => `code=${code}&code=forged&state=${state}`],
+    ["comes with a forged one", (code, state) => `code=${code}&state=forged&state=${state}`],
+    ["comes with two codes", (code, state) => `code=${code}&code=forged&state=${state}`],
     ["is an array", (code, state) => `code[]=${code}&state[]=${state}`],
     ["is a field of an object", (code, state) => `code[a]=${code}&state[a]=${state}`],
-    ["is spelt otherwise", (code, state) => `Code=${code}&State=${state}`],
+    ["is spelt in capitals", (code, state) => `Code=${code}&State=${state}`],
     ["is after a semicolon", (code, state) => `x=1;code=${code};state=${state}`],
-    ["brings no code", (_, state) => `state=${state}`],
-    ["brings an empty code", (_, state) => `code=&state=${state}`],
-    ["brings an error too", (code, state) => `code=${code}&state=${state}&error=access_denied`],
-  ])("that %s is refused, asks nobody, and is still good", async (_, queryOf) => {
+    ["comes without a code", (_, state) => `state=${state}`],
+    ["comes with an empty code", (_, state) => `code=&state=${state}`],
+    ["comes with an error", (code, state) => `code=${code}&state=${state}&error=access_denied`],
+  ])("that %s is refused without a request to Webex, and still works (row 10)", async (_, queryOf) => {
     const { address, code, state } = await given();
     expect((await served.setup(`/callback?${queryOf(code, state)}`)).status).toBe(400);
     expect(exchanges()).toBe(0);
     expect((await served.setup(address)).status).toBe(200);
   });
 
-  test("is for its own token, whatever name is put beside it", async () => {
+  test("authorizes its own token, whatever name comes with it", async () => {
     const { address } = await given();
     await served.documents.create("tokens", "other", SETTINGS);
     expect((await served.setup(`${address}&name=other`)).status).toBe(200);
@@ -332,7 +297,7 @@ describe("a state", () => {
     expect((await served.document("flow")).accessToken).toBeDefined();
   });
 
-  test("that was used is refused also by a token's name, by another code, and after its document is gone", async () => {
+  test("that was used is refused with another code, by the token's name, and after its document is removed (row 10)", async () => {
     const { address, code, state } = await given();
     await served.setup(address);
     const before = await served.store.read("flow");
@@ -348,7 +313,7 @@ describe("a state", () => {
     expect(await served.store.read("flow")).toEqual(before);
   });
 
-  test("that comes late is refused by the time it holds, the clean-up done or not", async () => {
+  test("that has ended is refused, whether or not its document was cleaned up (row 10)", async () => {
     const { code, state } = await given();
     await served.time.advance(15 * MINUTE);
     expect(await bring({ code, state })).toMatchObject({ status: 400 });
@@ -359,7 +324,37 @@ describe("a state", () => {
     expect(stored?.fields).not.toHaveProperty("usedAt");
   });
 
-  test("is used up where the exchange fails: the same code is not tried with it again", async () => {
+  test.each<[string, (now: number) => RawFields]>([
+    ["has ended", (now) => ({ expires: new Date(now - 1) })],
+    ["has ended long ago", (now) => ({ expires: new Date(now - 400 * 24 * 60 * MINUTE) })],
+    ["was used", (now) => ({ usedAt: new Date(now - 1) })],
+    ["has a usedAt that is no time", () => ({ usedAt: false })],
+    ["has no end", () => ({ expires: undefined })],
+    ["has an end that is no time", () => ({ expires: "never" })],
+    ["has no name", () => ({ name: undefined })],
+    ["has a name that is not a string", () => ({ name: { a: "flow" } })],
+    ["names a token that does not exist", () => ({ name: "missing" })],
+  ])("that %s is refused without a request to Webex (row 10)", async (_, spoil) => {
+    const { address, state } = await given();
+    await editState(state, spoil(served.time.now()));
+    const before = await served.store.read("flow");
+    expect([400, 404]).toContain((await served.setup(address)).status);
+    expect(exchanges()).toBe(0);
+    expect(await served.store.read("flow")).toEqual(before);
+  });
+
+  test("admits another organization only if its newOrg is true, not a string", async () => {
+    const { address, state } = await given();
+    const orgId = "99999999-8888-7777-6666-555555555555";
+    await served.edit("flow", { orgId });
+    await editState(state, { newOrg: "true" });
+    expect((await served.setup(address)).status).toBe(409);
+    const document = await served.document("flow");
+    expect(document).not.toHaveProperty("accessToken");
+    expect(document).toMatchObject({ orgId });
+  });
+
+  test("is used up by a failed exchange: its code is not tried again", async () => {
     const { address } = await given();
     served.fault({ fault: "500", times: 1 });
     expect((await served.setup(address)).status).toBe(503);
@@ -367,7 +362,7 @@ describe("a state", () => {
     expect(exchanges()).toBe(1);
   });
 
-  test("made for another organization opens no way to a third: what the state says counts, no parameter", async () => {
+  test("admits no other organization because of a parameter", async () => {
     const { address } = await given();
     await served.edit("flow", { orgId: "99999999-8888-7777-6666-555555555555" });
     for (const more of ["&newOrg=true", "&new-org=true", "&orgId=11111111-2222-3333-4444-555555555555"]) {
@@ -383,24 +378,24 @@ describe("a state", () => {
   });
 
   describe("with PKCE", () => {
-    /** Code and state of a consent each. */
+    /** Code and state of a new consent. */
     const parts = async (pkce: boolean) => {
       const query = new URLSearchParams((await served.consent("flow", { pkce })).split("?")[1]);
       return { code: query.get("code") ?? "", state: query.get("state") ?? "" };
     };
 
     test.each([
-      ["with PKCE brought with a state without", true, false],
-      ["without PKCE brought with a state with", false, true],
-      ["with PKCE brought with another state with", true, true],
-    ])("refuses a code %s, and stores nothing", async (_, codeWith, stateWith) => {
+      ["with PKCE for a state without", true, false],
+      ["without PKCE for a state with", false, true],
+      ["of another state with PKCE", true, true],
+    ])("is refused with a code %s, and nothing is stored", async (_, codeWith, stateWith) => {
       await given();
       const [{ code }, { state }] = [await parts(codeWith), await parts(stateWith)];
       expect(await bring({ code, state })).toMatchObject({ status: 409 });
       expect(await served.document("flow")).toEqual(SETTINGS);
     });
 
-    test("keeps the verifier out of the address, and puts its S256 hash there", async () => {
+    test("has the verifier's S256 hash in the address, not the verifier", async () => {
       await given();
       const store = served.store;
       const token = await store.read("flow");
@@ -420,7 +415,7 @@ describe("a state", () => {
     test.each([
       ["authorize flow --json", true],
       ["authorize flow --json --no-pkce", false],
-    ])("is made by the command %j: %s", async (line, pkce) => {
+    ])("is made by the command %j with PKCE: %s", async (line, pkce) => {
       await given();
       const { documents } = served;
       const printed: { url: string }[] = [];
@@ -430,6 +425,7 @@ describe("a state", () => {
       await served.edit("flow", { scopes: CLIENT.scopes.join(" ") });
       const program = new Command().exitOverride();
       authorize(program, {
+        env: {},
         deployment: () => deployment,
         terminal: terminal as unknown as Context["terminal"],
         runtime: served.runtime,
@@ -448,163 +444,3 @@ describe("a state", () => {
     });
   });
 });
-
-const emulator = inject("firestoreEmulator");
-suite("SQLite", sqlitePlace);
-suite(
-  emulator === undefined ? "Firestore (SKIPPED: no emulator)" : "Firestore",
-  () => firestorePlace(emulator ?? ""),
-  emulator === undefined,
-);
-
-function suite(title: string, open: () => Promise<Place>, skipped = false): void {
-  describe.skipIf(skipped)(`two built setup functions on ${title}`, () => {
-    let webex: Sandbox;
-    let place: Place;
-    let setups: [Running, Running];
-    const client = newClient("http://127.0.0.1:1/callback");
-    beforeAll(async () => {
-      [webex, place] = await Promise.all([startSandbox(), open()]);
-      await webex.control("POST", "/sandbox/clients", client);
-      const env = { ...place.env, TOKEN_PASSPHRASE: PASSPHRASE, WEBEX_URL: `${webex.url}/v1` };
-      setups = await Promise.all([startFunction("setup", env), startFunction("setup", env)]);
-      // On a busy machine the emulator takes seconds for its first answer.
-      for (const index of [0, 1])
-        await until("an answer", async () => (await bring("?code=x&state=nobody's", index)) === 400);
-    });
-    afterAll(() => place?.documents.close());
-
-    const exchanges = async () => {
-      const { counters } = await webex.control<{ counters: Record<string, { received: number }> }>(
-        "GET",
-        "/sandbox",
-      );
-      return counters.authorization_code?.received;
-    };
-    let count = 0;
-    /** A new token, and the address that a browser brings back from its consent. */
-    async function given() {
-      const name = `token ${++count}`;
-      const { clientId, clientSecret, redirectUris, scopes } = client;
-      const redirectUri = redirectUris[0] ?? "";
-      await place.documents.create("tokens", name, { clientId, clientSecret, redirectUri });
-      const store = tokenStore(place.documents, runtime.now);
-      const token = await store.read(name);
-      if (token === undefined) throw new Error("it was just made");
-      const asked = { ...token, document: { ...token.document, scopes: scopes.join(" ") } };
-      const options = { webexUrl: `${webex.url}/v1`, pkce: true, newOrg: false };
-      const url = await startAuthorization(asked, options, { store, runtime });
-      const { search } = await consent(url);
-      return { name, search, id: sha256(url.searchParams.get("state") ?? "") };
-    }
-    const bring = async (search: string, index: number) =>
-      (await fetch(`${setups[index % 2]?.url}/callback${search}`)).status;
-
-    test("let one of two win that bring the same state at once, and ask Webex once for it", async () => {
-      const [before, rounds] = [await exchanges(), 8];
-      for (let round = 0; round < rounds; round++) {
-        const { name, search } = await given();
-        const statuses = await Promise.all([bring(search, round), bring(search, round + 1)]);
-        expect(statuses.sort()).toEqual([200, 400]);
-        const { fields = {} } = (await place.documents.read("tokens", name)) ?? {};
-        expect(fields.accessToken).toBeTypeOf("string");
-      }
-      expect(await exchanges()).toBe((before ?? 0) + rounds);
-    });
-
-    test.each<[string, (now: number) => RawFields]>([
-      ["has ended", (now) => ({ expires: new Date(now - 1) })],
-      ["has ended long ago", (now) => ({ expires: new Date(now - 400 * 24 * 60 * MINUTE) })],
-      ["was used", (now) => ({ usedAt: new Date(now - 1) })],
-      ["was used, however that is noted", () => ({ usedAt: false })],
-      ["has no end", () => ({ expires: undefined })],
-      ["has an end that is no time", () => ({ expires: "never" })],
-      ["has no name", () => ({ name: undefined })],
-      ["has a name that is none", () => ({ name: { a: "token 1" } })],
-      ["is of a token that is not there", () => ({ name: "nobody's" })],
-    ])("refuse a state that %s, and don't ask Webex", async (_, spoil) => {
-      const { name, search, id } = await given();
-      const found = await place.documents.read("authorizations", id);
-      await place.documents.update("authorizations", id, spoil(Date.now()), found?.version ?? "");
-      const [tokenBefore, before] = [await place.documents.read("tokens", name), await exchanges()];
-      for (const index of [0, 1]) expect([400, 404]).toContain(await bring(search, index));
-      expect(await exchanges()).toBe(before);
-      expect((await place.documents.read("tokens", name))?.version).toBe(tokenBefore?.version);
-    });
-
-    test("let a state of another organization in only where it says so, word for word", async () => {
-      const { name, search, id } = await given();
-      const orgId = "99999999-8888-7777-6666-555555555555";
-      for (const [collection, key, fields] of [
-        ["tokens", name, { orgId }],
-        ["authorizations", id, { newOrg: "true" }],
-      ] as const) {
-        const found = await place.documents.read(collection, key);
-        await place.documents.update(collection, key, fields, found?.version ?? "");
-      }
-      expect(await bring(search, 0)).toBe(409);
-      const { fields } = (await place.documents.read("tokens", name)) ?? {};
-      expect(fields).not.toHaveProperty("accessToken");
-      expect(fields).toMatchObject({ orgId });
-    });
-
-    if (title !== "SQLite") return;
-
-    /** One request as it is written, and all that comes back. */
-    async function raw(text: string): Promise<Seen> {
-      const socket = connect(setups[0].port, "127.0.0.1").setEncoding("utf8");
-      socket.write(text);
-      let all = "";
-      socket.on("data", (chunk) => {
-        all += chunk;
-      });
-      await once(socket, "close");
-      const [head = "", ...body] = all.split("\r\n\r\n");
-      const [first = "", ...lines] = head.split("\r\n");
-      const headers = Object.fromEntries(
-        lines.map((line) => [
-          line.slice(0, line.indexOf(":")).toLowerCase(),
-          line.slice(line.indexOf(":") + 1).trim(),
-        ]),
-      );
-      return { status: Number(first.split(" ")[1]), headers, text: body.join("\r\n\r\n") };
-    }
-
-    test.each([
-      "GET /callback?error=<script>alert(1)</script>",
-      "GET /callback?error=%3Cscript%3Ealert(1)%3C/script%3E",
-      "GET /callback",
-      "GET /callback?%",
-      "GET /callback/?error=<script>",
-      "GET //callback?error=<script>",
-      "GET /callback%00?error=<script>",
-      "GET /callback;<script>?error=x",
-      "GET /x/../callback?error=<script>",
-      "GET /<script>alert(1)</script>",
-      "GET /%3Cscript%3E",
-      "GET /%",
-      "GET /",
-      "GET /favicon.ico?<script>",
-      "GET http://evil.example/<script>",
-      "GET http://evil.example/callback?error=<script>",
-      `GET /callback?error=${"x".repeat(20_000)}`,
-      "POST /callback?error=<script>",
-      "TRACE /callback?error=<script>",
-      "OPTIONS /callback?error=<script>",
-      "OPTIONS *",
-      "OPTIONS /<script>",
-      "PROPFIND /<script>",
-      "NONSENSE /<script>",
-    ])("answer %s strictly, or in no HTML at all", async (line) => {
-      const request = `${line} HTTP/1.1\r\nhost: x\r\naccept: ${HTML.accept}\r\nconnection: close\r\n\r\n`;
-      const answer = await raw(request);
-      expect(answer.status).toBeGreaterThanOrEqual(400);
-      expect(answer.status).toBeLessThan(500);
-      expect(answer.text).not.toMatch(/<script/i);
-      expect(answer.headers).not.toHaveProperty("x-powered-by");
-      const type = answer.headers["content-type"];
-      if (String(type).includes("html")) expectStrict(answer);
-      else if (answer.text !== "") expect(type).toBe("application/json; charset=utf-8");
-    });
-  });
-}
