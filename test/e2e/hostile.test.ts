@@ -46,22 +46,22 @@ async function getWithBody(type: string): Promise<string> {
   });
 }
 
-describe("a body, which no function reads", () => {
+describe("a request body", () => {
   test.each([
     "application/json",
     "application/json; charset=latin9",
     "application/x-www-form-urlencoded",
     "a/b",
-  ])("of type %s does not keep a live token from being answered", async (type) => {
+  ])("of type %s does not keep lookup from answering a live token", async (type) => {
     expect(await getWithBody(type)).toBe(`200 {"status":"200","token":"${TOKEN}"}`);
   });
 
-  test("that inflates a thousandfold is not inflated, and told no in our own words", async () => {
+  test("that inflates a thousandfold is not inflated, and its POST gets lookup's own 405", async () => {
     const before = await rss();
     const response = await fetch(lookup.url, {
       method: "POST",
       headers: { "content-type": "application/json", "content-encoding": "gzip" },
-      body: gzipSync(Buffer.alloc(300_000_000, " ")),
+      body: gzipSync(Buffer.alloc(100_000_000, " ")),
     });
     expect(response.status).toBe(405);
     expect(response.headers.get("cache-control")).toBe("no-store");
@@ -69,14 +69,15 @@ describe("a body, which no function reads", () => {
     expect((await rss()) - before).toBeLessThan(60_000);
   });
 
-  test("is never found in the log", () => {
-    expect(lookup.output()).not.toContain(SECRET);
-    expect(lookup.output()).not.toContain("    at ");
+  test("is never in the log", () => {
+    const output = lookup.output().join("\n");
+    expect(output).not.toContain(SECRET);
+    expect(output).not.toContain("    at ");
   });
 });
 
 test.each(["/%E0%A4%A", "/%", "//", "/a/../b", "/callback%00"])(
-  "the path %s is as good as any other",
+  "lookup answers a live token at the path %s",
   async (path) => {
     const response = await fetch(`${lookup.url}${path}?name=t`, { headers });
     expect(response.status).toBe(200);
