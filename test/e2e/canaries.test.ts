@@ -1,19 +1,30 @@
 import { once } from "node:events";
 import { request as send } from "node:http";
+import { createRequire } from "node:module";
 import { connect } from "node:net";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { HOUR } from "../../functions/core/time.ts";
 import { secretFinder } from "../support/canaries.ts";
-import { type Running, startFunction, stopAll, temporaryFolder } from "../support/processes.ts";
+import { INHERITED } from "../support/environment.ts";
+import { eventuallyTrue } from "../support/eventually.ts";
+import { freePort, startFunction, startHandler, stopAll, temporaryFolder } from "../support/processes.ts";
+import { endAll, run } from "./child.ts";
+import { PASSPHRASE } from "./deployed.ts";
 
-/** A secret in each place of a request in which somebody may put one, rightly or not: none comes to a log. */
+/** Secrets in requests and in bugs: none gets into a log, or to a caller. */
 
-const PASSPHRASE = "canary-passphrase-of-the-flow";
+const secretsIn = secretFinder();
+
+afterAll(async () => {
+  await endAll();
+  await stopAll();
+});
+
 const basic = (password: string) => `Basic ${Buffer.from(`flow:${password}`).toString("base64")}`;
 
-/** All but x-forwarded-for, which names the caller, and is logged for that. */
+/** Without x-forwarded-for, which names the caller and is logged for that. */
 const HEADERS = {
   "x-token-rejected": "canary-access-token",
   "proxy-authorization": basic("canary-proxy-password"),
@@ -59,22 +70,7 @@ const TARGETS = [
   "/canary-path/%E0%A4%A?name=held",
 ];
 
-const METHODS = ["GET", "POST", "DELETE"];
 const BODY = '{"clientSecret":"canary-client-secret-in-a-body", "refreshToken":"canary-refresh-in-a-body"';
-
-let running: Record<"lookup" | "refresher" | "setup", Running>;
-beforeAll(async () => {
-  const file = path.join(await temporaryFolder(), "tokens.db");
-  await fill(file);
-  const env = { STORE: file, TOKEN_PASSPHRASE: PASSPHRASE, WEBEX_URL: "http://127.0.0.1:1/v1" };
-  const [lookup, refresher, setup] = await Promise.all([
-    startFunction("lookup", { ...env, REFRESHER_URL: "http://127.0.0.1:1" }),
-    startFunction("refresher", env),
-    startFunction("setup", env),
-  ]);
-  running = { lookup, refresher, setup };
-});
-afterAll(stopAll);
 
 async function fill(file: string): Promise<void> {
   const documents = openSqlite(file, Date.now);
@@ -90,7 +86,7 @@ async function fill(file: string): Promise<void> {
   await documents.close();
 }
 
-async function ask(base: string, target: string, method: string, headers: Record<string, string>) {
+async function statusOf(base: string, target: string, method: string, headers: Record<string, string>) {
   const { hostname, port } = new URL(base);
   const sent = send({ hostname, port, path: target, method, headers });
   sent.end(method === "GET" ? undefined : BODY);
@@ -100,42 +96,15 @@ async function ask(base: string, target: string, method: string, headers: Record
   return response.statusCode as number;
 }
 
-/** Sends what no client would send, and waits until the other side has closed. */
+/** Sends bytes that no client would send, and waits until the other side has closed. */
 async function sendRaw(port: number, text: string): Promise<void> {
   const socket = connect(port, "127.0.0.1").on("error", () => {});
   socket.resume().end(text);
   await once(socket, "close");
 }
 
-const secretsIn = secretFinder();
-const eventsOf = (lines: string[]) => new Set(lines.map((line) => JSON.parse(line).event));
-
-test.for(["lookup", "setup", "refresher"] as const)(
-  "no request's secret comes to the log of %s",
-  async (name) => {
-    const statuses = new Set<number>();
-    for (const credentials of Object.values(CREDENTIALS))
-      for (const method of METHODS) {
-        const headers = { ...HEADERS, ...credentials };
-        const asked = TARGETS.map((target) => ask(running[name].url, target, method, headers));
-        for (const status of await Promise.all(asked)) statuses.add(status);
-      }
-    const { port } = running[name];
-    const huge = `x-token-passphrase: ${"canary-passphrase".repeat(2000)}`;
-    for (const line of ["canary-header-without-colon", "x-token-passphrase: canary\u0001", huge])
-      await sendRaw(port, `GET /?name=held HTTP/1.1\r\nhost: x\r\n${line}\r\n\r\n`);
-    await sendRaw(port, "canary-nothing-of-http\r\n\r\n");
-
-    const lines = running[name].output();
-    expect(lines.flatMap(secretsIn)).toEqual([]);
-    // Else the errors were not met, and nothing was shown.
-    const [wantedStatuses, wantedEvents] = MET[name];
-    expect([...statuses]).toEqual(expect.arrayContaining(wantedStatuses));
-    expect([...eventsOf(lines)]).toEqual(expect.arrayContaining(wantedEvents));
-  },
-);
-
-const MET: Record<keyof typeof running, [number[], string[]]> = {
+/** Statuses and events without which the requests did not meet the errors that might quote them. */
+const MET: Record<"lookup" | "setup" | "refresher", [number[], string[]]> = {
   lookup: [
     [200, 400, 401, 404, 405, 409],
     ["request.unauthorized", "request.refused", "lookup.refresher_failed"],
@@ -149,3 +118,80 @@ const MET: Record<keyof typeof running, [number[], string[]]> = {
     ["refresh.failed", "census.done", "request.refused"],
   ],
 };
+
+test.for(["lookup", "setup", "refresher"] as const)(
+  "%s logs no secret of any part of a request, and answers malformed ones",
+  async (name) => {
+    const file = path.join(await temporaryFolder(), "tokens.db");
+    await fill(file);
+    const env = { STORE: file, TOKEN_PASSPHRASE: PASSPHRASE, WEBEX_URL: "http://127.0.0.1:1/v1" };
+    const running = await startFunction(name, { ...env, REFRESHER_URL: "http://127.0.0.1:1" });
+    const statuses = new Set<number>();
+    const askAll = async (method: string, credentials: Record<string, string>) => {
+      const headers = { ...HEADERS, ...credentials };
+      const asked = TARGETS.map((target) => statusOf(running.url, target, method, headers));
+      for (const status of await Promise.all(asked)) statuses.add(status);
+    };
+    for (const credentials of Object.values(CREDENTIALS)) await askAll("GET", credentials);
+    for (const method of ["POST", "DELETE"]) await askAll(method, { "x-token-passphrase": PASSPHRASE });
+    const huge = `x-token-passphrase: ${"canary-passphrase".repeat(2000)}`;
+    for (const line of ["canary-header-without-colon", "x-token-passphrase: canary\u0001", huge])
+      await sendRaw(running.port, `GET /?name=held HTTP/1.1\r\nhost: x\r\n${line}\r\n\r\n`);
+    await sendRaw(running.port, "canary-nothing-of-http\r\n\r\n");
+    await running.stop();
+
+    const lines = running.output();
+    expect(lines.flatMap(secretsIn)).toEqual([]);
+    const [wantedStatuses, wantedEvents] = MET[name];
+    expect([...statuses]).toEqual(expect.arrayContaining(wantedStatuses));
+    expect(lines.map((line) => JSON.parse(line).event)).toEqual(expect.arrayContaining(wantedEvents));
+  },
+);
+
+describe("a bug whose error quotes a secret", () => {
+  const SOURCE = path.resolve(import.meta.dirname, "../support/buggy.ts");
+  const BUGS = [
+    ...["message", "lines", "cause", "several", "text", "object", "renamed", "properties", "parsing"],
+    ...["address", "header", "request", "answer"],
+  ];
+  const SECRET = "canary-passphrase-in-an-error";
+  const headers = { "x-token-passphrase": SECRET };
+
+  test("is logged by its place only, in requests and after them", async () => {
+    const running = await startHandler("buggy", SOURCE, {});
+    for (const bug of BUGS) {
+      const response = await fetch(`${running.url}/${bug}`, { headers });
+      expect(response.status, bug).toBe(500);
+      const { reference, message } = (await response.json()) as Record<string, string>;
+      expect(secretsIn(String(message))).toEqual([]);
+      const line = await eventuallyTrue(() =>
+        running.output().find((one) => one.includes(String(reference))),
+      );
+      expect(JSON.parse(line)).toMatchObject({ event: "bug", severity: "CRITICAL", reference });
+      if (bug === "message") expect(JSON.parse(line).where).toMatch(/^Error at .*buggy\.ts:\d+/);
+    }
+    expect((await fetch(`${running.url}/store`, { headers })).status).toBe(503);
+    expect((await fetch(`${running.url}/unhandled-rejection`, { headers })).status).toBe(200);
+    expect((await running.exited).code).toBeGreaterThan(0);
+    const lines = running.output();
+    expect(lines).toContainEqual(expect.stringMatching(/"reason":"the store failed"/));
+    expect(lines.at(-1)).toMatch(/buggy\.ts:\d+/);
+    expect(lines.flatMap(secretsIn)).toEqual([]);
+  });
+
+  test.for([
+    ["without a request", { BUG_SOON: "uncaught-exception" }, /"event":"bug"/],
+    ["at the start", { BUG_AT_START: "yes" }, /"event":"service\.stopped"/],
+  ] as const)("%s is logged by its place only, and ends the process", async ([, env, event]) => {
+    const framework = createRequire(import.meta.url).resolve("@google-cloud/functions-framework");
+    const main = path.join(path.dirname(framework), "main.js");
+    const args = [main, `--source=${SOURCE}`, "--target=buggy", `--port=${await freePort()}`];
+    const own = { ...INHERITED, NODE_ENV: "production", TOKEN_PASSPHRASE: SECRET, ...env };
+    const child = run(process.execPath, args, { cwd: import.meta.dirname, env: own });
+    expect((await child.ended).code).toBeGreaterThan(0);
+    const output = child.stdout() + child.stderr();
+    expect(output).toMatch(event);
+    expect(output).toMatch(/buggy\.ts:\d+/);
+    expect(secretsIn(output)).toEqual([]);
+  });
+});

@@ -5,12 +5,12 @@ import { serve } from "../../functions/adapters/http.ts";
 import type { Reply, Request } from "../../functions/core/reply.ts";
 import { StoreUnavailable } from "../../functions/core/store.ts";
 
-/** A secret that was being worked on, and an error that quotes it. */
+/** Makes an error that quotes the secret. */
 type Bug = (secret: string) => unknown;
 
 const failure: Bug = (secret) => new Error(`can't use ${secret}`);
 
-/** What a bug may throw while a request is answered; each quotes the secret in its own way. */
+/** What a bug may throw while a request is answered; each quotes the secret in another way. */
 const THROWN: Record<string, Bug> = {
   message: failure,
   lines: (secret) => new Error(`can't use\n    at ${secret}\n    ${secret}`),
@@ -33,7 +33,7 @@ const THROWN: Record<string, Bug> = {
   answer: (secret) => fetch(`data:application/json,${secret}`).then((response) => response.json()),
 };
 
-/** What goes wrong where nobody waits for it. */
+/** Errors outside of any request. */
 const UNWATCHED: Record<string, (secret: string) => void> = {
   "uncaught-exception": (secret) => {
     throw failure(secret);
@@ -43,19 +43,22 @@ const UNWATCHED: Record<string, (secret: string) => void> = {
   },
 };
 
-/** A function with nothing but bugs: the path names one, the passphrase is the secret that it meets. */
+/** A function of bugs: the path names one, the passphrase is the secret that it quotes. */
 export const buggy: HttpFunction = boot([], async ({ log }) => {
   const { BUG_AT_START, BUG_SOON, TOKEN_PASSPHRASE = "" } = process.env;
   if (BUG_AT_START !== undefined) throw failure(TOKEN_PASSPHRASE);
-  if (BUG_SOON !== undefined) setTimeout(UNWATCHED[BUG_SOON] ?? failure, 500, TOKEN_PASSPHRASE);
-  return serve({ handle, log });
+  if (BUG_SOON !== undefined) setTimeout(UNWATCHED[BUG_SOON] ?? failure, 100, TOKEN_PASSPHRASE);
+  const answer = serve({ handle, log });
+  return (request, response) => {
+    const unwatched = UNWATCHED[request.url?.slice(1) ?? ""];
+    const secret = String(request.headers["x-token-passphrase"]);
+    if (unwatched !== undefined) response.once("finish", () => setImmediate(unwatched, secret));
+    return answer(request, response);
+  };
 });
 
 async function handle({ path, headers }: Request): Promise<Reply> {
-  const secret = headers["x-token-passphrase"] ?? "";
-  const name = path.slice(1);
-  const unwatched = UNWATCHED[name];
-  if (unwatched !== undefined) setTimeout(unwatched, 50, secret);
-  else throw await THROWN[name]?.(secret);
+  const thrown = THROWN[path.slice(1)];
+  if (thrown !== undefined) throw await thrown(headers["x-token-passphrase"] ?? "");
   return { status: 200, body: "" };
 }
