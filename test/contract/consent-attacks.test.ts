@@ -426,6 +426,7 @@ describe("a state brought to setup", () => {
       const program = new Command().exitOverride();
       authorize(program, {
         env: {},
+        env: {},
         deployment: () => deployment,
         terminal: terminal as unknown as Context["terminal"],
         runtime: served.runtime,
