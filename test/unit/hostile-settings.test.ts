@@ -8,7 +8,7 @@ import { openPassphrases } from "../../functions/adapters/passphrases.ts";
 import { callbackIn } from "../../local/actions/consent.ts";
 import { CommandError } from "../../local/commands/errors.ts";
 import { parseSecrets } from "../../local/commands/secrets.ts";
-import { runs } from "../support/property.ts";
+import { anyText, runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddText } from "./hostile-values.ts";
 
 /** What an operator sets, pastes and pipes, whatever it is: taken, or refused in one sentence that quotes none of it. */
@@ -23,8 +23,8 @@ function expectSentence(error: unknown, kind: new (message: string) => Error): v
 
 const withCanary = fc.oneof(
   oddText,
-  fc.string({ unit: "binary" }).map((text) => `${CANARY}${text}`),
-  fc.string({ unit: "binary" }).map((text) => `${text}${CANARY}`),
+  anyText.map((text) => `${CANARY}${text}`),
+  anyText.map((text) => `${text}${CANARY}`),
 );
 
 describe("the environment", () => {

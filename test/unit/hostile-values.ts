@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect } from "vitest";
+import { anyText } from "../support/property.ts";
 
 /** What no error, log or message may quote. */
 export const CANARY = "canary-0815";
@@ -26,7 +27,7 @@ export const oddText = fc.oneof(
     ...["null", "undefined", "true", "[object Object]", "__proto__", "\u0000", "\ud800", "\u202e", "💥"],
     ...["9".repeat(400), `${CANARY} `, "x".repeat(2000), "1800000000000", "2027-01-15T08:00:00Z"],
   ),
-  fc.string({ unit: "binary" }),
+  anyText,
 );
 
 export const oddNumber = fc.oneof(
