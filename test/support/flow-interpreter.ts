@@ -22,25 +22,25 @@ export interface World {
   connectors: Readonly<Record<string, { url: string; user: string; password: string }>>;
   /** By their names. */
   subflows: Readonly<Record<string, FlowExport>>;
-  /** `undefined`: nobody answered in time. */
+  /** `undefined`: no answer in time. */
   ask(asked: Asked): Promise<Answered | undefined>;
   /** ms. */
   sleep(duration: number): Promise<void>;
   unknowns: Unknowns;
 }
 
-/** What nobody tells of Flow Designer: a flow must do well either way. */
+/** Undocumented behaviour of Flow Designer. */
 export interface Unknowns {
-  /** The status of a request that nobody answered. */
+  /** The status of a request without an answer. */
   noAnswer: number | null;
-  /** What becomes of an output variable whose value is not there, or is no number where it must be one. */
+  /** The fate of an output variable whose value is missing, or not a number where it must be one. */
   unread: "keeps its value" | "is emptied" | "fails the parsing";
 }
 
 export interface Run {
   /** The activity at which the flow ended. */
   end: string;
-  /** Those that it came by, in their order; those of subflows too. */
+  /** The activities that ran, in order, with those of subflows. */
   path: string[];
   variables: Readonly<Record<string, Value>>;
 }
@@ -54,8 +54,8 @@ const MOST_ACTIVITIES = 100;
 const LONGEST_BREAK = 10;
 
 /**
- * Runs a flow as Flow Designer would, from its exported JSON alone. Throws `FlowMistake` for whatever it does not know:
- * an activity, a variable, a setting, an exit that leads nowhere.
+ * Runs a flow as Flow Designer would, from its exported JSON. Throws `FlowMistake` for an unknown activity, variable or
+ * setting, and for an exit without a link.
  */
 export function runFlow(
   flow: FlowExport,

@@ -5,14 +5,14 @@ import type { ExportedActivity, FlowExport, Process } from "../../local/flows/ex
 import { FLOWS } from "../../local/flows/files.ts";
 import { secretFinder } from "../support/canaries.ts";
 
-/** The flows in docs/flows, held against what is known of Flow Designer's exports. */
+/** The flows in docs/flows have the structure of Flow Designer's exports, as far as that is known. */
 
 const FOLDER = path.resolve(import.meta.dirname, "../../docs/flows");
 const FILES = readdirSync(FOLDER).filter((file) => file.endsWith(".json"));
 const textOf = (file: string) => readFileSync(path.join(FOLDER, file), "utf8");
 const flows = FILES.map((file) => [file, JSON.parse(textOf(file)) as FlowExport] as const);
 
-/** activityName → how exports write it: group, activityId, exits. A case has one more exit for each of its cases. */
+/** activityName → its group, activityId and exits in exports. A case statement has one more exit for each case. */
 const KNOWN: Record<string, { group: string; activityId: string; exits: string[] }> = {
   NewContact: { group: "start", activityId: "start", exits: ["out"] },
   NewSubFlowStart: { group: "start-subflow", activityId: "start-subflow", exits: ["out"] },
@@ -47,14 +47,14 @@ const isStart = ({ group }: ExportedActivity) => group.startsWith("start") || gr
 const next = ({ links }: Process, id: string) =>
   links.filter(({ sourceActivityId }) => sourceActivityId === id).map((link) => link.targetActivityId);
 
-/** All that can be reached from there, itself included. */
+/** Every id that can be reached from `start`, and `start`. */
 function reach(step: (id: string) => string[], start: string): Set<string> {
   const found = new Set([start]);
   for (const id of found) for (const target of step(id)) found.add(target);
   return found;
 }
 
-test("every file that Flow Designer is to import is generated", () => {
+test("every file in docs/flows is generated, and every generated flow is there", () => {
   expect(FILES.map((file) => `docs/flows/${file}`).toSorted()).toEqual(Object.keys(FLOWS).toSorted());
 });
 
@@ -72,7 +72,7 @@ describe.each(flows)("%s", (file, flow) => {
     expect(sources).toEqual(expect.arrayContaining(flow.variables.map(({ source }) => source)));
   });
 
-  test("holds activities as exports write them, under names of their own", () => {
+  test("has known activities with unique names", () => {
     for (const { process } of canvases)
       for (const [id, activity] of Object.entries(process.activities)) {
         const known = KNOWN[String(activity.properties.activityName)];
@@ -86,7 +86,7 @@ describe.each(flows)("%s", (file, flow) => {
     expect(new Set(activities.map(({ name }) => name)).size).toBe(activities.length);
   });
 
-  test("has each exit wired, once, and no other", () => {
+  test("has one link from each exit, and no other link", () => {
     for (const { process } of canvases)
       for (const { id, name, properties } of Object.values(process.activities)) {
         const { menuLinks = [] } = properties as { menuLinks?: string[] };
@@ -100,7 +100,7 @@ describe.each(flows)("%s", (file, flow) => {
       }
   });
 
-  test("comes by each activity from its start, and from each to an end", () => {
+  test("reaches each activity from its start, and an end from each activity", () => {
     for (const { process } of canvases) {
       const all = Object.values(process.activities);
       const starts = all.filter(isStart);
@@ -115,14 +115,14 @@ describe.each(flows)("%s", (file, flow) => {
     }
   });
 
-  test("comes back to an activity only past a limit that each round brings nearer", () => {
+  test("loops only through a counter with a limit", () => {
     const { links } = flow.process;
     const byName = (name: string) => activities.find((activity) => activity.name === name);
     const limits = named("condition-activity").flatMap(({ id, properties }) => {
       const [, counter] = /^\{\{ (\w+) >= \d+ \}\}$/.exec(String(properties.expression)) ?? [];
       return counter === undefined ? [] : [{ id, counter }];
     });
-    // Each limit is left, while it is not reached, by the activity that counts, and nothing else sets its counter.
+    // Below the limit the next activity counts, and no other activity sets that counter.
     const counting = limits.map(({ id, counter }) => {
       const link = links.find((one) => one.sourceActivityId === id && one.conditionExpr === "false");
       const counts = activities.find((activity) => activity.id === link?.targetActivityId);
@@ -140,7 +140,7 @@ describe.each(flows)("%s", (file, flow) => {
     expect(limits.length).toBe(byName("CallApi") === undefined ? 0 : 2);
   });
 
-  test("names only variables and outputs that there are", () => {
+  test("names only existing variables and outputs", () => {
     const known = new Set([
       ...flow.variables.map(({ name }) => name),
       ...named("http-request-v2").flatMap(({ name }) =>
@@ -156,7 +156,7 @@ describe.each(flows)("%s", (file, flow) => {
     for (const { properties } of named("parse-activity")) expect(known).toContain(properties.inputVariable);
   });
 
-  test("draws each activity and link, and nothing over another", () => {
+  test("draws each activity and link, each at its own place", () => {
     for (const { process, diagram } of canvases) {
       const drawn = [...Object.keys(process.activities), ...process.links.map(({ id }) => id)];
       expect(Object.keys(diagram.widgets).toSorted()).toEqual(drawn.toSorted());
@@ -180,7 +180,7 @@ describe.each(flows)("%s", (file, flow) => {
     }
   });
 
-  test("has ids that are nobody else's", () => {
+  test("shares no id with another flow", () => {
     const ids = JSON.stringify(canvases).match(/"(?:id|portId)":"[^"]+"/g) ?? [];
     const own = ids.filter((id) => /[0-9a-f]{8}-/.test(id));
     // A port's id stands at the port and at the ends of its links; an assignment's in the process and in the diagram.
@@ -190,7 +190,7 @@ describe.each(flows)("%s", (file, flow) => {
     for (const { id } of activities) expect(others.join()).not.toContain(id);
   });
 
-  test("waits 2 s for an answer, and asks twice at most", () => {
+  test("waits 2 s for an answer, and asks at most twice", () => {
     expect(named("http-request-v2")).toHaveLength(1);
     for (const { properties } of named("http-request-v2"))
       expect(properties).toMatchObject({
@@ -200,7 +200,7 @@ describe.each(flows)("%s", (file, flow) => {
       });
   });
 
-  test("holds no secret, and marks what will hold one as sensitive", () => {
+  test("holds no secret, and marks the variables for secrets as sensitive", () => {
     const sensitive = flow.variables.filter(({ isSecure }) => isSecure);
     const secret = flow.variables.filter(({ name }) => /passphrase|access_token|rejected_token/.test(name));
     expect(sensitive).toEqual(secret);
@@ -219,12 +219,12 @@ describe.each(flows)("%s", (file, flow) => {
   });
 });
 
-test("only the variant with a passphrase holds a place for one", () => {
+test("only the passphrase variant has a variable for a passphrase", () => {
   const named = flows.filter(([file]) => /"passphrase"|x-token-passphrase/.test(textOf(file)));
   expect(named.map(([file]) => file)).toEqual(["get-token-passphrase.subflow.json"]);
 });
 
-test("the flow gives and takes what the subflows have", () => {
+test("the flow's calls match the inputs and outputs of the subflows", () => {
   const flowOf = (file: string) => flows.find(([name]) => name === file)?.[1];
   const calls = Object.values(flowOf("call-api.flow.json")?.process.activities ?? {}).filter(
     ({ properties }) => properties.activityId === "subflow-handoff",
@@ -250,7 +250,7 @@ test("the flow gives and takes what the subflows have", () => {
   );
 });
 
-test("the documentation names each file, status and end", () => {
+test("docs/flow-designer.md names each file, status, variable and end of the flows", () => {
   const documentation = readFileSync(path.join(FOLDER, "../flow-designer.md"), "utf8");
   const subflow = flows.find(([file]) => file === "get-token.subflow.json")?.[1];
   const activities = Object.values(subflow?.process.activities ?? {});
