@@ -234,7 +234,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
     await add();
     world.sandbox.faults.add({ fault: "variable-403" });
     const { asked, variables } = counted();
-    await world.sweepFor(DAY, world.sweeper({ variables }));
+    await world.sweepFor(DAY, world.sweeper({ variables }), undefined, 5 * MINUTE);
     expect(asked()).toBeLessThanOrEqual(8);
     expect(world.events("publish.stuck")).toHaveLength(asked());
     expect(world.refreshes()).toBeLessThanOrEqual(3);

@@ -19,7 +19,7 @@ describe("a refresh", () => {
     const { accessToken } = (await world.token("t")).document;
     world.sandbox.authority.revoke();
     const sweeper = world.sweeper();
-    await world.sweepFor(DAY, sweeper, () => refresh("t", READER, sweeper));
+    await world.sweepFor(DAY, sweeper, () => refresh("t", READER, sweeper), 5 * MINUTE);
     expect(world.refreshes()).toBeGreaterThanOrEqual(3);
     expect(world.refreshes()).toBeLessThanOrEqual(5);
     expect(world.events("refresh.refused")).toHaveLength(1);

@@ -136,7 +136,7 @@ describe("what can go wrong on the way through the manager", () => {
     await world
       .edit(manager, { refreshAt: world.clock.now() + 2 * DAY, accessExpires: world.clock.now() + 2 * DAY })
       .catch(() => "it was removed");
-    await world.sweepFor(DAY);
+    await world.sweepFor(DAY, world.sweeper(), undefined, 5 * MINUTE);
     expect(issued()).toBeLessThanOrEqual(5);
   });
 

@@ -198,11 +198,6 @@ describe("a sweep of 1,100 due tokens", () => {
 
 describe("a sweep of 50 due tokens among 2,000 others", () => {
   test("reads 50 documents, and finds them by an index", async () => {
-    const folder = mkdtempSync(path.join(tmpdir(), "sweep-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    const file = path.join(folder, "store.db");
-    await documents.close();
-    documents = openSqlite(file, clock.now);
     await stored(50, 2000);
     const { read, store } = counting();
     const { endpoint, asked } = granting();
@@ -215,6 +210,10 @@ describe("a sweep of 50 due tokens among 2,000 others", () => {
 
     const queries = prepared.mock.calls.flatMap(([sql]) => (sql.includes("ORDER BY") ? [sql] : []));
     expect(queries).toHaveLength(2);
+    const folder = mkdtempSync(path.join(tmpdir(), "sweep-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = path.join(folder, "same-tables.db");
+    await openSqlite(file, clock.now).close();
     const database = new DatabaseSync(file);
     for (const sql of queries) {
       const plan = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all();

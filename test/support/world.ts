@@ -101,9 +101,14 @@ function processes({ clock, runtime, store, endpoint, variables, log }: Parts) {
   return {
     refresher,
     sweeper,
-    /** Sweeps once a minute for so long, as the Scheduler does. */
-    async sweepFor(ms: number, one = sweeper(), each: () => unknown = () => {}): Promise<void> {
-      for (const end = clock.now() + ms; clock.now() < end; clock.advance(MINUTE)) {
+    /** Sweeps `every` so many ms, calls `each` after each sweep, and ends after `ms`. The Scheduler sweeps every minute. */
+    async sweepFor(
+      ms: number,
+      one = sweeper(),
+      each: () => unknown = () => {},
+      every = MINUTE,
+    ): Promise<void> {
+      for (const end = clock.now() + ms; clock.now() < end; clock.advance(every)) {
         await sweep(one);
         await each();
       }
