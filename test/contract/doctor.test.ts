@@ -17,17 +17,18 @@ import { patientOf } from "../../local/doctor/patient.ts";
 import { presentManaged } from "../../local/google/managed-secret.ts";
 import { schedulerJobs } from "../../local/google/scheduler-jobs.ts";
 import { PASSPHRASE, type Place, sqlitePlace } from "../e2e/deployed.ts";
+import { closeAll, openWebex, serveOn } from "../e2e/in-process.ts";
 import { type CloudScheduler, startCloudScheduler } from "../support/cloud-scheduler.ts";
 import { redirect } from "../support/google-clients.ts";
 import { ACCESS_TOKEN, type GoogleServices, startGoogleServices } from "../support/google-rest.ts";
-import { type Running, startFunction, stopAll } from "../support/processes.ts";
+import { stopAll } from "../support/processes.ts";
 import { tokensProgram } from "../support/program.ts";
 import { sealerOf, sealKey } from "../support/sealing.ts";
 import { type SecretManager, startSecretManager } from "../support/secret-manager.ts";
 
 /**
- * Each check whole and broken: the built functions in processes of their own, Google's libraries against stand-ins, and a
- * front that asks for an identity as IAM does.
+ * Each of doctor's checks on a healthy and a broken deployment: the functions over HTTP, Google's libraries against
+ * stand-ins, and a front that demands an identity as IAM does.
  */
 
 const HERE = "projects/made-up/locations/europe-west1";
@@ -44,11 +45,12 @@ let google: GoogleServices;
 let scheduler: CloudScheduler;
 let secrets: SecretManager;
 let place: Place;
-let lookup: Running;
-let setup: Running;
+let functions: ReturnType<typeof serveOn>;
+let lookup: string;
+let setup: string;
 let front: Server;
 let refresherUrl: string;
-/** Whether the front asks for an identity. */
+/** Whether the front demands an identity. */
 let isPrivate: boolean;
 
 beforeAll(async () => {
@@ -59,32 +61,28 @@ beforeAll(async () => {
     sqlitePlace(),
   ]);
   redirect(CloudSchedulerClient, scheduler.port);
-  const env = { ...place.env, TOKEN_PASSPHRASE: PASSPHRASE };
-  const [refresher, ...others] = await Promise.all([
-    startFunction("refresher", place.env),
-    startFunction("lookup", { ...env, REFRESHER_URL: "http://127.0.0.1:1" }),
-    startFunction("setup", env),
-  ]);
-  [lookup, setup] = others;
+  functions = serveOn(place, await openWebex());
+  [lookup, setup] = [await functions.lookup("http://127.0.0.1:1"), await functions.setup()];
+  const refresher = await functions.refresher();
   front = createServer(async ({ url = "/", headers }, response) => {
     if (isPrivate && headers.authorization !== `Bearer ${IDENTITY}`)
       return void response.writeHead(403, { "content-type": "text/html" }).end("<h1>Forbidden</h1>");
-    const answer = await fetch(new URL(url, refresher.url));
+    const answer = await fetch(new URL(url, refresher));
     response.writeHead(answer.status, { "content-type": "application/json" }).end(await answer.text());
   });
   await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
   refresherUrl = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
-}, 60_000);
+});
 
 afterAll(async () => {
   front.closeAllConnections();
   front.close();
+  await closeAll();
   await stopAll();
-  await place.documents.close();
   await Promise.all([google.close(), scheduler.close(), secrets.close()]);
 });
 
-/** A deployment that is well. */
+/** A healthy deployment. */
 beforeEach(async () => {
   isPrivate = true;
   google.clear();
@@ -126,7 +124,7 @@ async function swept(ago: number): Promise<void> {
 }
 
 function deployed(role: "lookup" | "refresher" | "setup", other: object = {}, config: object = {}) {
-  const uri = { lookup: lookup.url, setup: setup.url, refresher: refresherUrl }[role];
+  const uri = { lookup, setup, refresher: refresherUrl }[role];
   return {
     name: `${HERE}/functions/token-${role}`,
     description: `Webex token service: ${role}`,
@@ -143,7 +141,7 @@ function deployed(role: "lookup" | "refresher" | "setup", other: object = {}, co
     ...other,
   };
 }
-/** Somebody else's, in the same project. */
+/** Another function in the same project. */
 const stranger = { name: `${HERE}/functions/hello`, state: "ACTIVE", buildConfig: { entryPoint: "hello" } };
 
 interface How {
@@ -199,7 +197,7 @@ async function doctor(how: How = {}): Promise<Record<string, Examined>> {
 
 const remedies = new Set<string>();
 
-/** It outlives each examination. */
+/** The store, left open at the end of each run of doctor. */
 const kept = (documents: DocumentStore): DocumentStore =>
   new Proxy(documents, {
     get: (target, name) => {
@@ -209,14 +207,14 @@ const kept = (documents: DocumentStore): DocumentStore =>
     },
   });
 
-/** What one check came to. */
-const told = async (id: string, how: How = {}) => {
+/** The result of one check. */
+const resultOf = async (id: string, how: How = {}) => {
   const found = (await doctor(how))[id];
   if (found === undefined) throw new Error(`there is no check ${id}`);
   return found;
 };
 
-test("a deployment that is well is told so, check by check", async () => {
+test("doctor reports every check as ok for a healthy deployment", async () => {
   const found = Object.values(await doctor());
   expect(found.map(({ id, verdict, says }) => (verdict === "well" ? id : { id, verdict, says }))).toEqual([
     "credentials",
@@ -237,14 +235,14 @@ test("a deployment that is well is told so, check by check", async () => {
   expect(new Set(found.map(({ title }) => title)).size).toBe(CHECKS.length);
 });
 
-test("without credentials all that needs them is left alone, and nothing else is blamed", async () => {
+test("doctor skips the checks that need credentials when there are none", async () => {
   const found = await doctor({ rest: () => Promise.reject(new Error("made up")) });
   const { credentials, ...others } = found;
   expect(credentials?.verdict).toBe("broken");
   expect(new Set(Object.values(others).map(({ verdict }) => verdict))).toEqual(new Set(["skipped"]));
 });
 
-test("Google's refusals are told in one sentence, and nothing that Google said", async () => {
+test("doctor reports Google's refusals in one sentence without Google's text", async () => {
   google.refuse(RELEASE, 403, { message: "canary", status: "PERMISSION_DENIED" });
   google.refuse(LIST, 403, { message: "canary", details: [{ reason: "SERVICE_DISABLED" }] });
   const found = await doctor();
@@ -257,7 +255,7 @@ test("Google's refusals are told in one sentence, and nothing that Google said",
 
 const away = () => Promise.reject(new StoreUnavailable("made up"));
 
-test("a database that does not answer is broken, and what needs it is left alone", async () => {
+test("doctor reports a database that does not answer, and skips the checks that need it", async () => {
   const down = { ...place.documents, read: away, list: away } as unknown as DocumentStore;
   const found = await doctor({ documents: down });
   expect(found.database).toMatchObject({
@@ -269,30 +267,30 @@ test("a database that does not answer is broken, and what needs it is left alone
   expect(found.functions?.verdict).toBe("well");
 });
 
-describe("rules", () => {
-  test("that are others, or none, are broken", async () => {
+describe("doctor reports Firestore's rules", () => {
+  test("that differ or are missing as broken", async () => {
     google.put("/v1/projects/made-up/rulesets/r1", {
       source: { files: [{ content: RULES.replace("if false", "if true") }] },
     });
-    expect(await told("rules")).toMatchObject({ verdict: "broken", remedy: "npm run deploy" });
+    expect(await resultOf("rules")).toMatchObject({ verdict: "broken", remedy: "npm run deploy" });
     google.put(RELEASE, undefined);
-    expect(await told("rules")).toMatchObject({
+    expect(await resultOf("rules")).toMatchObject({
       verdict: "broken",
       says: expect.stringContaining("none are released"),
     });
   });
 
-  test("that differ in remarks and layout alone are well", async () => {
+  test("that differ only in comments and layout as ok", async () => {
     const words = `// Made up.\n${RULES.replace(/\/\/.*$/gm, "")}`.replace(/\n/g, "\n\n\t");
     google.put("/v1/projects/made-up/rulesets/r1", { source: { files: [{ content: words }] } });
-    expect((await told("rules")).verdict).toBe("well");
+    expect((await resultOf("rules")).verdict).toBe("well");
   });
 });
 
-describe("functions", () => {
-  test("that are not deployed are named", async () => {
+describe("doctor reports functions", () => {
+  test("that are not deployed by name", async () => {
     google.put(LIST, { functions: [deployed("lookup")] });
-    expect(await told("functions")).toMatchObject({
+    expect(await resultOf("functions")).toMatchObject({
       verdict: "broken",
       says: "not deployed: refresher, setup",
     });
@@ -301,21 +299,24 @@ describe("functions", () => {
   test.each([
     ["failed to deploy", { state: "FAILED" }, {}, /token-lookup is FAILED/],
     ["do not answer", {}, { uri: "http://127.0.0.1:1" }, /token-lookup does not answer/],
-  ])("that %s are broken", async (_, other, config, says) => {
+  ])("that %s as broken", async (_, other, config, says) => {
     google.put(LIST, {
       functions: [deployed("lookup", other, config), deployed("refresher"), deployed("setup")],
     });
-    expect(await told("functions")).toMatchObject({ verdict: "broken", says: expect.stringMatching(says) });
+    expect(await resultOf("functions")).toMatchObject({
+      verdict: "broken",
+      says: expect.stringMatching(says),
+    });
   });
 
-  test("that let nobody in are broken, with the line that opens them", async () => {
+  test("that IAM closes as broken, with the command that opens them", async () => {
     const shut = createServer((_, response) => void response.writeHead(403).end("<h1>Forbidden</h1>"));
     await new Promise<void>((resolve) => shut.listen(0, "127.0.0.1", resolve));
     const uri = `http://127.0.0.1:${(shut.address() as AddressInfo).port}`;
     google.put(LIST, {
       functions: [deployed("lookup", {}, { uri }), deployed("refresher"), deployed("setup")],
     });
-    expect(await told("functions")).toMatchObject({
+    expect(await resultOf("functions")).toMatchObject({
       verdict: "broken",
       remedy:
         "gcloud run services update token-lookup --region europe-west1 --project made-up --no-invoker-iam-check",
@@ -324,7 +325,7 @@ describe("functions", () => {
     shut.close();
   });
 
-  test("of two services are told apart by their prefix", async () => {
+  test("of the service with the given prefix", async () => {
     const others = (["lookup", "refresher", "setup"] as const).map((role) =>
       deployed(
         role,
@@ -335,45 +336,45 @@ describe("functions", () => {
     google.put(LIST, {
       functions: [...others, deployed("lookup"), deployed("refresher"), deployed("setup")],
     });
-    expect((await told("functions")).says).toMatch(/--prefix, one of other, tokens/);
-    expect(await told("functions", { prefix: "tokens" })).toMatchObject({ verdict: "well" });
-    expect((await told("functions", { prefix: "other" })).verdict).toBe("broken");
+    expect((await resultOf("functions")).says).toMatch(/--prefix, one of other, tokens/);
+    expect(await resultOf("functions", { prefix: "tokens" })).toMatchObject({ verdict: "well" });
+    expect((await resultOf("functions", { prefix: "other" })).verdict).toBe("broken");
   });
 
-  test("that come on several pages are all found", async () => {
+  test("of all pages of the list", async () => {
     const first = `${LIST}?pageSize=500`;
     google.put(first, { functions: [deployed("lookup"), stranger], nextPageToken: "made up" });
     google.put(`${first}&pageToken=made%20up`, { functions: [deployed("refresher"), deployed("setup")] });
-    expect((await told("functions")).verdict).toBe("well");
+    expect((await resultOf("functions")).verdict).toBe("well");
   });
 });
 
-describe("the refresher is not private", () => {
+describe("doctor reports that the refresher is not private", () => {
   const policy = `/v2/${HERE}/services/token-refresher:getIamPolicy`;
 
-  test.each(["allUsers", "allAuthenticatedUsers"])("where %s may call it", async (member) => {
+  test.each(["allUsers", "allAuthenticatedUsers"])("when %s may call it", async (member) => {
     google.put(policy, bindings("user:a@example.com", member));
-    expect(await told("refresher-private")).toMatchObject({
+    expect(await resultOf("refresher-private")).toMatchObject({
       verdict: "broken",
       remedy: `gcloud run services remove-iam-policy-binding token-refresher --region europe-west1 --project made-up --member=${member} --role=roles/run.invoker`,
     });
   });
 
-  test("where IAM is not asked at all", async () => {
+  test("when IAM does not check callers", async () => {
     google.put(`/v2/${HERE}/services/token-refresher`, { invokerIamDisabled: true });
-    expect((await told("refresher-private")).remedy).toMatch(/token-refresher .*--invoker-iam-check$/);
+    expect((await resultOf("refresher-private")).remedy).toMatch(/token-refresher .*--invoker-iam-check$/);
   });
 
-  test("where a stranger is answered, whatever the policy says", async () => {
+  test("when it answers a caller without identity, whatever the policy says", async () => {
     isPrivate = false;
-    expect(await told("refresher-private")).toMatchObject({
+    expect(await resultOf("refresher-private")).toMatchObject({
       verdict: "broken",
       says: expect.stringContaining("answers a stranger"),
     });
   });
 });
 
-describe("a job of Cloud Scheduler", () => {
+describe("doctor reports a job of Cloud Scheduler", () => {
   test.each([
     ["is paused", { state: "PAUSED" }, "broken", "npm run tokens -- schedule resume sweep"],
     ["was disabled", { state: "DISABLED" }, "broken", "npm run deploy"],
@@ -385,22 +386,22 @@ describe("a job of Cloud Scheduler", () => {
       "npm run tokens -- schedule run sweep",
     ],
     ["is under way", { code: -1 }, "well", undefined],
-  ] as const)("that %s is told so", async (_, change, verdict, remedy) => {
+  ] as const)("that %s", async (_, change, verdict, remedy) => {
     Object.assign(scheduler.job(SWEEP), change);
     const found = await doctor();
     expect(found["sweep-job"]).toMatchObject({ verdict, ...(remedy && { remedy }) });
     expect(found["census-job"]?.verdict).toBe("well");
   });
 
-  test("that is not there is broken", async () => {
+  test("that is missing as broken", async () => {
     scheduler.clear();
     scheduler.create({ name: SWEEP, lastAttempt: Date.now(), code: 0 });
-    expect(await told("census-job")).toMatchObject({ verdict: "broken", says: "there is no such job" });
+    expect(await resultOf("census-job")).toMatchObject({ verdict: "broken", says: "there is no such job" });
   });
 
-  test("that may not be looked at is broken, and says why", async () => {
+  test("that it may not read as broken, and says why", async () => {
     scheduler.fail("ListJobs", { code: status.PERMISSION_DENIED });
-    expect((await told("sweep-job")).says).toMatch(/^you may not do that/);
+    expect((await resultOf("sweep-job")).says).toMatch(/^you may not do that/);
   });
 });
 
@@ -408,124 +409,123 @@ test.each([
   [2 * MINUTE, "well"],
   [4 * MINUTE, "warning"],
   [16 * MINUTE, "broken"],
-])("a sweep %i ms ago is: %s", async (ago, verdict) => {
+])("doctor reports a sweep %i ms ago as %s (row 8)", async (ago, verdict) => {
   await swept(ago);
-  expect(await told("last-sweep")).toMatchObject({ verdict, says: expect.stringMatching(/^\d+m.* ago$/) });
+  expect(await resultOf("last-sweep")).toMatchObject({
+    verdict,
+    says: expect.stringMatching(/^\d+m.* ago$/),
+  });
 });
 
-test("where no sweep ever came, it is broken", async () => {
+test("doctor reports a missing sweep as broken (row 8)", async () => {
   await place.documents.remove("status", "sweeps");
-  expect(await told("last-sweep")).toMatchObject({
+  expect(await resultOf("last-sweep")).toMatchObject({
     verdict: "broken",
     remedy: "npm run tokens -- schedule status",
   });
 });
 
-describe("the passphrase", () => {
-  test("is broken where lookup has another one", async () => {
+describe("doctor reports the passphrase", () => {
+  test("as broken when lookup has another one", async () => {
     secrets.create(KEPT, "canary-another-passphrase");
-    expect(await told("passphrase")).toMatchObject({
+    expect(await resultOf("passphrase")).toMatchObject({
       verdict: "broken",
       says: expect.stringContaining("lookup refuses"),
     });
   });
 
-  test("is broken where there is none, or more than two", async () => {
+  test("as broken when there is none, or more than two", async () => {
     secrets.create(KEPT);
-    expect(await told("passphrase")).toMatchObject({
+    expect(await resultOf("passphrase")).toMatchObject({
       verdict: "broken",
       says: expect.stringContaining("holds nothing"),
     });
     secrets.create(KEPT, "canary-1\ncanary-2\ncanary-3");
-    expect((await told("passphrase")).says).toContain("at most two may be live");
+    expect((await resultOf("passphrase")).says).toContain("at most two may be live");
   });
 
-  test("says where a rotation waits for its end", async () => {
+  test("as ok during a rotation, with the command that finishes it", async () => {
     secrets.create(KEPT, `${PASSPHRASE}\ncanary-older-passphrase`);
-    expect(await told("passphrase")).toMatchObject({
+    expect(await resultOf("passphrase")).toMatchObject({
       verdict: "well",
       says: expect.stringContaining("--finish"),
     });
   });
 
-  test("is taken, or refused, by a lookup that answers as Cisco's sample does", async () => {
-    const env = {
-      ...place.env,
-      TOKEN_PASSPHRASE: PASSPHRASE,
-      COMPAT: "sample",
-      REFRESHER_URL: "http://127.0.0.1:1",
-    };
-    const sample = await startFunction("lookup", env);
-    const like = deployed("lookup", {}, { uri: sample.url });
+  test("by the answer of a lookup with COMPAT=sample, too", async () => {
+    const uri = await functions.lookup("http://127.0.0.1:1", { COMPAT: "sample" });
+    const like = deployed("lookup", {}, { uri });
     google.put(LIST, { functions: [like, deployed("refresher"), deployed("setup")] });
-    expect((await told("passphrase")).verdict).toBe("well");
+    expect((await resultOf("passphrase")).verdict).toBe("well");
     secrets.create(KEPT, "canary-another-passphrase");
-    expect((await told("passphrase")).verdict).toBe("broken");
-    await sample.stop();
+    expect((await resultOf("passphrase")).verdict).toBe("broken");
   });
 });
 
-describe("sealing keys", () => {
+describe("doctor reports sealing keys", () => {
   test.each([
-    ["that are not there", "k-lost", "broken", "npm run tokens -- keys list"],
+    ["that are missing", "k-lost", "broken", "npm run tokens -- keys list"],
     ["that only open", "k-old", "warning", "npm run tokens -- reseal"],
-  ])("%s, and have sealed something, are told", async (_, kid, verdict, remedy) => {
+  ])("%s and have sealed something", async (_, kid, verdict, remedy) => {
     await token("support", { refreshToken: await sealed(kid, "support") });
-    expect(await told("sealing")).toMatchObject({ verdict, remedy, says: expect.stringContaining(kid) });
+    expect(await resultOf("sealing")).toMatchObject({ verdict, remedy, says: expect.stringContaining(kid) });
   });
 
-  test("that have not sealed all are a warning", async () => {
+  test("with a warning while some values are not sealed", async () => {
     await token("support", { refreshToken: "canary-plain", clientSecret: "canary-plain" });
-    expect(await told("sealing")).toMatchObject({
+    expect(await resultOf("sealing")).toMatchObject({
       verdict: "warning",
       says: "2 values are stored as they are",
     });
   });
 
-  test("that can't be used are broken, and not quoted", async () => {
+  test("that cannot be used as broken, without quoting them", async () => {
     secrets.create(KEYS, '{"keys":"canary"}');
-    expect(await told("sealing")).toMatchObject({
+    expect(await resultOf("sealing")).toMatchObject({
       verdict: "broken",
       says: expect.stringContaining("can't be used"),
     });
     secrets.create(KEYS);
-    expect(await told("sealing")).toMatchObject({ verdict: "broken", remedy: "npm run tokens -- keys add" });
+    expect(await resultOf("sealing")).toMatchObject({
+      verdict: "broken",
+      remedy: "npm run tokens -- keys add",
+    });
   });
 
-  test("that are others here than there, or differ between the functions, are broken", async () => {
+  test("as broken when they differ from the functions' keys, or between functions", async () => {
     const others = { keys: "projects/made-up/secrets/others" };
-    expect(await told("sealing", { sealing: others })).toMatchObject({
+    expect(await resultOf("sealing", { sealing: others })).toMatchObject({
       verdict: "broken",
       remedy: `export SEAL_KEYS=${KEYS}`,
     });
     const off = deployed("setup", {}, { environmentVariables: { SEALING: "off" } });
     google.put(LIST, { functions: [deployed("lookup"), deployed("refresher"), off] });
-    expect(await told("sealing")).toMatchObject({ verdict: "broken", remedy: "npm run deploy" });
+    expect(await resultOf("sealing")).toMatchObject({ verdict: "broken", remedy: "npm run deploy" });
   });
 
-  test("that are off are a warning in a project", async () => {
+  test("with a warning when sealing is off in a project", async () => {
     const off = (["refresher", "setup"] as const).map((role) =>
       deployed(role, {}, { environmentVariables: { SEALING: "off" } }),
     );
     google.put(LIST, { functions: [deployed("lookup"), ...off] });
-    expect((await told("sealing")).verdict).toBe("warning");
+    expect((await resultOf("sealing")).verdict).toBe("warning");
   });
 });
 
 test.each([
   [0, "well"],
-  [3 * SECOND, "well"],
+  [SECOND, "well"],
   [20 * SECOND, "warning"],
   [-20 * SECOND, "warning"],
   [-2 * MINUTE, "broken"],
-])("a clock that Google's is %i ms ahead of is: %s", async (ms, verdict) => {
+])("doctor reports a clock that is %i ms behind Google's as %s (row 13)", async (ms, verdict) => {
   google.skew(ms);
-  const found = await told("clock");
+  const found = await resultOf("clock");
   expect(found.verdict).toBe(verdict);
   if (ms !== 0 && verdict !== "well") expect(found.says).toContain(ms > 0 ? "behind" : "ahead");
 });
 
-describe("tokens", () => {
+describe("doctor reports tokens", () => {
   const failure = { count: 1, code: "timeout", since: 1, at: 1, permanent: false, inputs: "" };
   test.each([
     ["needs a person", { failure: { ...failure, permanent: true } }, "broken"],
@@ -536,7 +536,7 @@ describe("tokens", () => {
       { refreshToken: undefined, accessToken: undefined, accessExpires: undefined },
       "warning",
     ],
-  ])("one that is '%s' is named", async (state, fields, verdict) => {
+  ])("in the state '%s' by name", async (state, fields, verdict) => {
     const given = Object.fromEntries(
       Object.entries({ refreshToken: "canary-refresh", ...fields }).filter(
         ([, value]) => value !== undefined,
@@ -548,72 +548,69 @@ describe("tokens", () => {
       refreshAt: Date.now() + HOUR,
       ...given,
     });
-    expect(await told("tokens")).toMatchObject({
+    expect(await resultOf("tokens")).toMatchObject({
       verdict,
       says: `1 working, 1 ${state} (support eu)`,
       remedy: "npm run tokens -- show 'support eu'",
     });
   });
 
-  test("whose documents are mistyped are named with the fields, never the values", async () => {
+  test("with mistyped fields by name and field, without the values", async () => {
     await token("support", { lifetime: "canary soon", failure: "canary" });
-    expect(await told("mistyped")).toMatchObject({
+    expect(await resultOf("mistyped")).toMatchObject({
       verdict: "warning",
       says: expect.stringMatching(/support \(lifetime, failure\)$/),
       remedy: "npm run tokens -- show support",
     });
   });
 
-  test("that can't be published are named with the reason", async () => {
+  test("that cannot be published by name and reason", async () => {
     const failure = { count: 2, code: "forbidden", since: 1, at: 2 };
     await token("support", { publish: { variables: ["v"], region: "us1", failure } });
     await token("sales", { publish: { variables: ["v"], region: "us1", publishedAt: 1 } });
-    expect(await told("published")).toMatchObject({
+    expect(await resultOf("published")).toMatchObject({
       verdict: "warning",
       says: "not published: support (forbidden)",
       remedy: "npm run tokens -- show support",
     });
   });
 
-  test("that are many are counted, and few of them named", async () => {
+  test("with a count, and five of many names", async () => {
     for (let each = 0; each < 12; each++) await token(`t${each}`, { accessExpires: 5, static: true });
-    expect((await told("tokens")).says).toMatch(/12 ended \((\w+, ){4}\w+ and 7 more\)$/);
+    expect((await resultOf("tokens")).says).toMatch(/12 ended \((\w+, ){4}\w+ and 7 more\)$/);
   });
 });
 
-describe("where the tokens are on this machine, or in the emulator", () => {
-  test.each(["machine", "emulator"] as const)(
-    "%s: what does not apply is skipped with a word",
-    async (kind) => {
-      const found = await doctor({ kind });
-      for (const id of ["credentials", "clock", "rules", "refresher-private", "sweep-job", "census-job"])
-        expect(found[id]).toMatchObject({
-          verdict: "skipped",
-          says: kind === "machine" ? "not on this machine" : "not with the emulator",
-        });
-      for (const id of ["functions", "last-sweep", "passphrase"])
-        expect(found[id]).toMatchObject({ verdict: "skipped", says: expect.stringContaining("npm start") });
-      for (const id of ["database", "tokens", "mistyped"]) expect(found[id]?.verdict).toBe("well");
-      expect(google.asked()).toEqual([]);
-    },
-  );
+describe("doctor, with the tokens on this machine or in the emulator,", () => {
+  test.each(["machine", "emulator"] as const)("skips the checks that do not apply: %s", async (kind) => {
+    const found = await doctor({ kind });
+    for (const id of ["credentials", "clock", "rules", "refresher-private", "sweep-job", "census-job"])
+      expect(found[id]).toMatchObject({
+        verdict: "skipped",
+        says: kind === "machine" ? "not on this machine" : "not with the emulator",
+      });
+    for (const id of ["functions", "last-sweep", "passphrase"])
+      expect(found[id]).toMatchObject({ verdict: "skipped", says: expect.stringContaining("npm start") });
+    for (const id of ["database", "tokens", "mistyped"]) expect(found[id]?.verdict).toBe("well");
+    expect(google.asked()).toEqual([]);
+  });
 
-  test("a service that runs there is asked, and so are its passphrase and its sweeps", async () => {
+  test("checks a running service, its passphrase and its sweeps", async () => {
     const file = path.resolve(import.meta.dirname, "../../package.json");
-    const service = { pid: 1, url: lookup.url, webexUrl: "", store: "" };
+    const service = { pid: 1, url: lookup, webexUrl: "", store: "" };
     const found = await doctor({ kind: "machine", service });
     expect([found.functions?.verdict, found["last-sweep"]?.verdict]).toEqual(["well", "well"]);
     expect(found.passphrase?.says).toContain("TOKEN_PASSPHRASE");
     const other = await doctor({ kind: "machine", service: { ...service, passphrase: file } });
     expect(other.passphrase?.verdict).toBe("broken");
     await swept(HOUR);
-    expect((await told("last-sweep", { kind: "machine", service })).verdict).toBe("broken");
+    expect((await resultOf("last-sweep", { kind: "machine", service })).verdict).toBe("broken");
     const down = await doctor({ kind: "machine", service: { ...service, url: "http://127.0.0.1:1" } });
     expect(down.functions).toMatchObject({ verdict: "broken", remedy: "npm start" });
   });
 });
 
-describe("a check", () => {
+describe("a check of doctor", () => {
   const check = (id: string, run: Check["run"], limit?: number): Check => ({
     id,
     title: id,
@@ -621,7 +618,7 @@ describe("a check", () => {
     ...(limit && { limit }),
   });
 
-  test("that throws says so, quotes nothing, and does not end the others", async () => {
+  test("that throws is broken, quotes nothing, and does not end the others", async () => {
     const boom = check("boom", () => {
       throw new Error("canary");
     });
@@ -630,7 +627,7 @@ describe("a check", () => {
     expect(found.tokens?.verdict).toBe("well");
   });
 
-  test("that takes too long is ended", async () => {
+  test("ends at its limit", async () => {
     const slow = check("slow", () => new Promise(() => {}), 20);
     expect((await doctor({ checks: [slow] })).slow).toMatchObject({
       verdict: "broken",
@@ -638,7 +635,7 @@ describe("a check", () => {
     });
   });
 
-  test("does not wait for another that it has no need of", async () => {
+  test("does not wait for a check that it does not need", async () => {
     const order: string[] = [];
     let release = () => {};
     const first = check("first", async () => {
@@ -658,7 +655,7 @@ describe("a check", () => {
   });
 });
 
-test("every remedy that was given is a command that exists", async () => {
+test("each of doctor's remedies is an existing command", async () => {
   expect(remedies.size).toBeGreaterThan(10);
   const parse = await tokensProgram();
   const { scripts } = JSON.parse(
