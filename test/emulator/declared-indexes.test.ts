@@ -6,13 +6,13 @@ import { makeState, redeemState } from "../../functions/core/consent.ts";
 import { readSweeps } from "../../functions/core/status.ts";
 import { type DocumentStore, tokenReader, tokenStore } from "../../functions/core/store.ts";
 import { sweep } from "../../functions/core/sweep.ts";
-import { MINUTE } from "../../functions/core/time.ts";
+import { MINUTE, SECOND } from "../../functions/core/time.ts";
 import { type Declared, runOffline } from "../../infra/offline.ts";
 import { TokenService } from "../../infra/token-service.ts";
 import { freshProject } from "../support/emulator.ts";
 import { OLD, openWorld, range, type World } from "../support/world.ts";
 
-/** What infra declares for Firestore, held against what the service really asks of it and writes into it. */
+/** What infra declares for Firestore, compared with the queries and writes of the service. */
 
 const emulator = inject("firestoreEmulator");
 const skipped = emulator === undefined;
@@ -24,6 +24,8 @@ const OWNER = { authorization: "Bearer owner" };
 let documents: DocumentStore;
 let world: World;
 let declared: readonly Declared[];
+/** When the service's work began, in ms. */
+let began: number;
 const of = (type: string) => declared.filter(({ type: kind }) => kind.startsWith(`gcp:firestore/${type}:`));
 
 beforeAll(async () => {
@@ -38,6 +40,7 @@ beforeAll(async () => {
   documents = openFirestore({ project, database: "(default)" });
   const runtime = { now: Date.now, sleep: async () => {}, secret: () => crypto.randomUUID() };
   world = await openWorld({ documents, runtime, clock: { now: Date.now, advance: () => {} } });
+  began = Date.now();
   await everythingThatAsks();
 });
 afterAll(() => world?.close());
@@ -74,7 +77,7 @@ async function everythingThatAsks(): Promise<void> {
 }
 
 describe.skipIf(skipped)(title("what infra declares for Firestore"), () => {
-  test("are the composite indexes that the service's queries need: no more and no fewer", async () => {
+  test("is exactly the composite indexes that the service's queries need", async () => {
     const url = `http://${emulator}/emulator/v1/projects/${project}:indexUsage?database=${root}`;
     const answer = await fetch(url, { headers: OWNER });
     const { reports = [] } = (await answer.json()) as { reports?: Report[] };
@@ -85,7 +88,7 @@ describe.skipIf(skipped)(title("what infra declares for Firestore"), () => {
     expect([answer.status, needed]).toEqual([200, made]);
   });
 
-  test("cleans up every document of an authorization, by an instant that Firestore knows as one", async () => {
+  test("deletes each document of an authorization by a timestamp", async () => {
     const [ttl, ...others] = of("field").map(({ inputs }) => inputs);
     expect(others).toEqual([]);
     expect(ttl).toMatchObject({ collection: "authorizations", field: "expires", ttlConfig: {} });
@@ -93,12 +96,14 @@ describe.skipIf(skipped)(title("what infra declares for Firestore"), () => {
     const answer = (await (await fetch(url, { headers: OWNER })).json()) as { documents: Stored[] };
     expect(answer.documents).toHaveLength(2);
     for (const { fields } of answer.documents) {
-      const expires = fields[ttl?.field ?? ""]?.timestampValue;
-      expect(Math.abs(Date.parse(String(expires)) - Date.now() - 15 * MINUTE)).toBeLessThan(2 * MINUTE);
+      const made = Date.parse(String(fields[ttl?.field ?? ""]?.timestampValue)) - 15 * MINUTE;
+      // The service gives a state the store's time, which may differ a little from this process's.
+      expect(made).toBeGreaterThanOrEqual(began - SECOND);
+      expect(made).toBeLessThanOrEqual(Date.now() + SECOND);
     }
   });
 
-  test("cleans up nothing else: no token and no status has such a field, and no index of a queried field is off", async () => {
+  test("deletes nothing else: no token and no status has such a field, and no index of a queried field is off", async () => {
     expect(of("field").filter(({ inputs }) => inputs.indexConfig !== undefined)).toEqual([]);
     for (const collection of ["tokens", "status"]) {
       const url = `http://${emulator}/v1/${root}/documents/${collection}`;

