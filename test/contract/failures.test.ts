@@ -52,7 +52,7 @@ test("answers 503 with a Retry-After that helps when Webex's answer is lost and 
 });
 
 test.each(["omit", "null-fields"] as const)(
-  "keeps the stored scope, lifetime and refresh token when the reply lacks them (%s, row 5)",
+  "keeps the stored scope, lifetime and refresh token when the reply lacks them: %s (row 5)",
   async (fault) => {
     served = await startServed();
     const granted = { scope: "cjp:config_read", lifetime: 7_200, orgId: "the one of the first grant" };

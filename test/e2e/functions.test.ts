@@ -119,9 +119,9 @@ describe.skipIf(emulator === undefined)(
       });
 
       test("is refused without the passphrase on both sides of the redirect", async () => {
-        for (const target of ["/init?name=nobody", "/?name=nobody"])
+        for (const target of ["/init?name=unknown", "/?name=unknown"])
           expect((await fetch(`${lookup().url}${target}`)).status).toBe(401);
-        expect(await deployed.documents.read("tokens", "nobody")).toBeUndefined();
+        expect(await deployed.documents.read("tokens", "unknown")).toBeUndefined();
       });
 
       test("authorizes a token through a PKCE address that works once", async () => {

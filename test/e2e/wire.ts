@@ -32,7 +32,7 @@ export function exchange(port: number, bytes: string | Buffer, patience = HANG):
     socket.setEncoding("latin1").on("data", (text) => {
       raw += text;
     });
-    // A reset is an end as well: who sends nonsense is hung up on.
+    // A reset is an end too.
     socket.on("error", () => {}).on("close", () => done(true));
     socket.write(bytes);
   });
