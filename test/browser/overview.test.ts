@@ -109,10 +109,8 @@ describe.skipIf(!hasBrowser())("the overview", () => {
         await expectNoSideways(page);
         expect(await cutOff(page, ".state, .state-cell, tbody tr"), `at ${width} px`).toEqual([]);
       }
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.emulateMedia({ colorScheme });
-        await expectAccessible(page);
-      }
+      await page.emulateMedia({ colorScheme: "dark" });
+      await expectAccessible(page);
       expect(complaints).toEqual([]);
       await close();
     },
