@@ -18,7 +18,7 @@ const WELL: TokenDocument = {
   refreshAt: NOW + 8 * HOUR,
 };
 
-describe("the runway is told at 14, 7, 3 and 1 days", () => {
+describe("the census forecasts a refresh token's end at 14, 7, 3 and 1 days", () => {
   test.each<[string, number, number, number | undefined]>([
     ["well before", 16, 15, undefined],
     ["crossing 14", 15, 14, 14],
@@ -44,25 +44,25 @@ describe("the runway is told at 14, 7, 3 and 1 days", () => {
     [3, 3],
     [0.5, 1],
     [-3, 1],
-  ])("with %d days left at the first census: the nearest mark", (left, mark) => {
+  ])("at the nearest mark with %d days left at the first census", (left, mark) => {
     expect(markCrossed(NOW + left * DAY, NOW, undefined)).toBe(mark);
   });
 
-  test("however the days are cut, each mark is told at most once, and the last one always", () => {
+  test("each mark at most once, and the last one always, whatever the times of the censuses", () => {
     const steps = fc.array(fc.integer({ min: 1, max: 5 * 24 * 60 }), { minLength: 40, maxLength: 60 });
     fc.assert(
       fc.property(steps, (minutes) => {
         const end = NOW + 30 * DAY;
-        const told: number[] = [];
+        const crossed: number[] = [];
         let before = NOW;
         for (const step of [...minutes, 40 * 24 * 60]) {
           const now = before + step * MINUTE;
           const mark = markCrossed(end, now, before);
-          if (mark !== undefined) told.push(mark);
+          if (mark !== undefined) crossed.push(mark);
           before = now;
         }
-        expect(told).toEqual([...new Set(told)].sort((one, other) => other - one));
-        expect(told.at(-1)).toBe(1);
+        expect(crossed).toEqual([...new Set(crossed)].sort((one, other) => other - one));
+        expect(crossed.at(-1)).toBe(1);
       }),
       runs(100, 1000),
     );
@@ -95,15 +95,15 @@ describe("the state of a token", () => {
     expect(stateOf({ document }, NOW)).toBe(state);
   });
 
-  // `decide` does not honour such a lease; census, list and page would say "refreshing" for ever.
-  test("a lease from a clock far ahead is no lease here either", () => {
+  // `decide` ignores such a lease; census, list and page would say "refreshing" forever.
+  test("ignores a lease from a clock far ahead", () => {
     const document = { ...WELL, refreshAt: NOW, lease: { id: "made-up", expires: NOW + DAY } };
     expect(decide({ document, inputs: "hash" }, { by: "sweep" }, NOW, HOUR)).toEqual({ act: "refresh" });
     expect(stateOf({ document }, NOW)).toBe("working");
   });
 });
 
-describe("what a person is told", () => {
+describe("the message for a token that needs a person", () => {
   const refused = (code: string): TokenDocument => ({ failure: { ...FAILURE, permanent: true, code } });
   test.each<[string, Parameters<typeof needText>[1], TokenDocument, RegExp]>([
     ["not authorized", "not_authorized", {}, /not authorized yet: run "npm run tokens -- authorize acme"/],
@@ -132,11 +132,11 @@ describe("what a person is told", () => {
       refused("mistyped_clientId"),
       /^clientId of token "acme".* add acme"/,
     ],
-    ["nobody knows", "refused", {}, /\(refused\): run/],
-  ])("when %s: the token, and what to do next", (_, need, document, text) => {
-    const told = needText({ name: "acme", document, mistyped: [] }, need);
-    expect(told).toMatch(text);
-    expect(told).toContain('"acme"');
+    ["an unknown code", "refused", {}, /\(refused\): run/],
+  ])("has its name and the next step: %s", (_, need, document, text) => {
+    const message = needText({ name: "acme", document, mistyped: [] }, need);
+    expect(message).toMatch(text);
+    expect(message).toContain('"acme"');
   });
 });
 
@@ -155,7 +155,7 @@ function stored(fields: RawFields, name = "acme"): StoredToken {
   };
 }
 
-/** As much of a token store as a census touches; `status` is remembered, tokens are those given. */
+/** The part of a token store that a census uses, with these tokens. */
 function counting(pages: StoredToken[][], broken: { after: number }) {
   const events: [Event, Details | undefined][] = [];
   const log: Log = (event, details) => events.push([event, details]);
@@ -214,13 +214,13 @@ describe("a document without refreshAt", () => {
     expect(updates).toHaveLength(adopted ? 1 : 0);
   });
 
-  test("is due at once when nothing lives", async () => {
+  test("is due at once when it holds no live token", async () => {
     const { counter, updates } = counting([], { after: 0 });
     await adopt(stored({ ...WELL, refreshAt: undefined, accessExpires: NOW - 1 }), NOW, counter);
     expect(updates).toEqual([{ name: "acme", refreshAt: NOW }]);
   });
 
-  test("is due when its life asks for it, else", async () => {
+  test("is due by its remaining life otherwise", async () => {
     const { counter, updates } = counting([], { after: 0 });
     await adopt(stored({ ...WELL, refreshAt: undefined }), NOW, counter);
     expect(updates[0]?.refreshAt).toBeGreaterThan(NOW + 7 * HOUR);
@@ -228,7 +228,7 @@ describe("a document without refreshAt", () => {
   });
 });
 
-describe("credentials that were changed by hand", () => {
+describe("credentials changed by hand", () => {
   const failure = { ...FAILURE, permanent: true, inputs: "hash of the old ones" };
 
   test("after a failure are due at once", async () => {
@@ -237,7 +237,7 @@ describe("credentials that were changed by hand", () => {
     expect(updates).toEqual([{ name: "acme", refreshAt: NOW }]);
   });
 
-  test("that are the same leave a failure to its backoff", async () => {
+  test("to the same values leave a failure to its backoff", async () => {
     const { counter } = counting([], { after: 0 });
     const same = { ...failure, inputs: inputsOf({ ...WELL }) };
     expect(await adopt(stored({ ...WELL, failure: same }), NOW, counter)).toBe(false);
@@ -246,7 +246,7 @@ describe("credentials that were changed by hand", () => {
 
 describe("the census", () => {
   const ending = (name: string) => stored({ ...WELL, refreshExpires: NOW + 6.5 * DAY }, name);
-  const told = (events: [Event, Details | undefined][]) =>
+  const reported = (events: [Event, Details | undefined][]) =>
     events.filter(([event]) => event === "token.ending").map(([, details]) => details?.token);
 
   test("counts every token in one state", async () => {
@@ -257,23 +257,23 @@ describe("the census", () => {
     expect(result.states).toMatchObject({ working: 2, "not authorized": 1 });
   });
 
-  test("tells of an ending token once", async () => {
+  test("reports an ending token once", async () => {
     const { counter, events, turn } = counting([[ending("a")]], { after: 9 });
     await census(counter);
     turn(HOUR);
     await census(counter);
-    expect(told(events)).toEqual(["a"]);
+    expect(reported(events)).toEqual(["a"]);
   });
 
   // "logs the runway of each refresh token at 14, 7, 3 and 1 days": the census is remembered before it is done. One
-  // that breaks off, and is retried by the Scheduler, tells nobody of the tokens it had not reached.
-  test("one that breaks off half-way tells of the rest when it is run again", async () => {
+  // that breaks off, and is retried by the Scheduler, would not report the tokens it had not reached.
+  test("that breaks off half-way reports the rest when it runs again", async () => {
     const broken = { after: 1 };
     const { counter, events, turn } = counting([[ending("a")], [ending("b")]], broken);
     await expect(census(counter)).rejects.toThrow(StoreUnavailable);
     broken.after = 9;
     turn(MINUTE);
     await census(counter);
-    expect(told(events)).toContain("b");
+    expect(reported(events)).toContain("b");
   });
 });

@@ -18,7 +18,7 @@ import {
 } from "../../functions/core/time.ts";
 import { runs } from "../support/property.ts";
 
-/** The document as the store has it after these changes: it notes a failure with the credentials beside it. */
+/** The document that the store has after these changes, a failure with the hash of the credentials beside it. */
 function merged(document: TokenDocument, changes: Changes): TokenDocument {
   const after = mergedFields(document, changes);
   const inputs = inputsOf({ ...after });
@@ -108,7 +108,7 @@ describe("a full grant", () => {
   });
 });
 
-describe("what Webex leaves out stays as it is", () => {
+describe("a field that Webex leaves out keeps its value (row 5)", () => {
   test.each<[keyof Grant, (keyof TokenDocument)[]]>([
     ["refreshToken", ["refreshToken"]],
     ["refreshTokenExpiresIn", ["refreshExpires"]],
@@ -119,7 +119,7 @@ describe("what Webex leaves out stays as it is", () => {
     for (const field of kept) expect(after[field]).toEqual(HELD[field]);
   });
 
-  test("a grant of nothing but an access token keeps all the rest, the instant of the refresh token included", () => {
+  test("a grant of an access token alone keeps all other fields, the refresh token's end included (row 5)", () => {
     const after = merged(HELD, granted(HELD, { accessToken: "made-up-new-access" }));
     expect(after).toMatchObject({
       accessToken: "made-up-new-access",
@@ -132,7 +132,7 @@ describe("what Webex leaves out stays as it is", () => {
   });
 });
 
-describe("a missing expires_in", () => {
+describe("a missing expires_in (row 14)", () => {
   const { expiresIn: _, ...grant } = FULL;
 
   test.each<[string, TokenDocument, number]>([
@@ -151,9 +151,8 @@ describe("a missing expires_in", () => {
     });
   });
 
-  // Promise 1. The very token that is held is known to end at a known instant; an answer that does not say
-  // otherwise gives it no new life. As it is, it is served for up to a lifetime after its end.
-  test("of the same token leaves its known end as it is", () => {
+  // The held token's end is known; an answer without a new one must not extend it, or an ended token is served.
+  test("for the same token keeps its known end", () => {
     const again: Grant = { accessToken: "made-up-old-access" };
     const after = merged(HELD, granted(HELD, again));
     expect(after.accessExpires).toBe(HELD.accessExpires);
@@ -161,8 +160,8 @@ describe("a missing expires_in", () => {
   });
 });
 
-describe("the organization", () => {
-  test("is that of the first grant", () => {
+describe("a token's organization", () => {
+  test("is taken from the first grant", () => {
     expect(granted(HELD, { ...FULL, accessToken: tokenOf(ORG) }).orgId).toBe(ORG);
   });
 
@@ -172,27 +171,27 @@ describe("the organization", () => {
   });
 
   test.each(["made-up-opaque", "made-up_PF84_consumer"])(
-    "stays unknown where the token does not tell: %s",
+    "stays unknown for a token that does not name it: %s",
     (accessToken) => {
       expect(granted(HELD, { ...FULL, accessToken })).not.toHaveProperty("orgId");
     },
   );
 });
 
-describe("the next try after a grant", () => {
-  test("lies before any reader's threshold", () => {
+describe("the next refresh after a grant", () => {
+  test("is due before any reader's threshold", () => {
     const { refreshAt, accessExpires } = merged(HELD, granted(HELD, FULL));
     expect(refreshAt).toBeGreaterThan(NOW + 8 * HOUR);
     expect(refreshAt).toBeLessThan((accessExpires ?? 0) - 2 * HOUR);
   });
 
-  test("is not now when the answer took longer than the schedule allows", () => {
+  test("is not due at once when the answer took longer than the schedule allows", () => {
     const until = NOW + 8 * SECOND;
     const { refreshAt } = granted(HELD, { ...FULL, expiresIn: 10 }, NOW, until);
     expect(refreshAt).toBeGreaterThan(until);
   });
 
-  test("for any grant and any time it took: whole, and later than the answer", () => {
+  test("is a whole number later than the answer, for any grant and duration", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 90 * 86_400 }),
@@ -241,8 +240,8 @@ function sweepOn(
 
 const gaps = (instants: number[]) => instants.slice(1).map((at, index) => at - (instants[index] ?? 0));
 
-describe("no refresh loop", () => {
-  test("for any lifetime, tokens that are refreshed when due are refreshed ten times a lifetime at most", () => {
+describe("no refresh loop (row 14)", () => {
+  test("for any lifetime: ten refreshes a lifetime at most", () => {
     const refreshLifetime = fc.constantFrom(undefined, 60, 3600, 86_400, 60 * 86_400, 90 * 86_400);
     fc.assert(
       fc.property(
@@ -262,7 +261,7 @@ describe("no refresh loop", () => {
             took,
           );
           const short = gaps(instants).filter((gap) => gap < expiresIn * SECOND * 0.09);
-          // Where the refresh token's end stays put, one use a day before it may come soon after another.
+          // If the refresh token's end does not move, the use a day before it may follow another soon.
           expect(short.length).toBeLessThanOrEqual(refreshTokenExpiresIn === undefined ? 1 : 0);
         },
       ),
@@ -274,13 +273,13 @@ describe("no refresh loop", () => {
     ["1 h", 3600],
     ["12 h", 43_199],
     ["14 days", 14 * 86_400],
-  ])("a token of %s is refreshed fewer than four times a lifetime", (_, expiresIn) => {
+  ])("for a token of %s: fewer than four refreshes a lifetime", (_, expiresIn) => {
     let made = 0;
     const { instants } = sweepOn(HELD, () => ({ accessToken: `made-up-${made++}`, expiresIn }), 20);
     for (const gap of gaps(instants)) expect(gap).toBeGreaterThan((expiresIn * SECOND) / 4);
   });
 
-  test("a refresh token that is not renewed is used once more a day before its end, not all through that day", () => {
+  test("for a refresh token that is not renewed: one use a day before its end (row 15)", () => {
     const end = NOW + 40 * DAY;
     let made = 0;
     const { instants } = sweepOn(
@@ -292,7 +291,7 @@ describe("no refresh loop", () => {
       }),
       5,
     );
-    // Webex counts in whole seconds: the instant may be off by one.
+    // Webex counts whole seconds, so the time may differ by one.
     const between = (from: number, until: number) =>
       instants.filter((at) => at >= from && at <= until).length;
     expect(between(end - DAY - SECOND, end - DAY + SECOND)).toBe(1);
@@ -315,10 +314,10 @@ describe("no refresh loop", () => {
   );
 });
 
-describe("the same token again", () => {
+describe("an unchanged access token (row 14)", () => {
   const again = (left = 7200): Grant => ({ accessToken: "made-up-old-access", expiresIn: left });
 
-  test("is remembered as such, with whom it was asked for", () => {
+  test("is recorded with the credentials it was asked for with", () => {
     const document = merged(HELD, granted(HELD, again()));
     expect(document.failure).toEqual({
       count: 1,
@@ -330,44 +329,43 @@ describe("the same token again", () => {
     });
   });
 
-  test("a second more or less is the same expiry", () => {
+  test("with a difference of a second has the same end", () => {
     expect(granted(HELD, again(7201)).failure?.code).toBe(UNCHANGED_CODE);
     expect(granted(HELD, again(7199)).failure?.code).toBe(UNCHANGED_CODE);
   });
 
-  test("with an earlier end takes that over", () => {
+  test("with an earlier end gets that end", () => {
     const changes = granted(HELD, again(60));
     expect(changes.accessExpires).toBe(NOW + MINUTE);
     expect(changes.failure?.code).toBe(UNCHANGED_CODE);
   });
 
-  test("with new life is well", () => {
+  test("with a later end is a normal refresh", () => {
     const changes = granted(HELD, again(43_199));
     expect(changes.failure).toBeUndefined();
     expect(changes.accessExpires).toBe(NOW + 43_199 * SECOND);
   });
 
-  test("with a new refresh token: the credentials it is remembered with are those that are stored", () => {
+  test("with a new refresh token is recorded with the new credentials", () => {
     const document = merged(HELD, granted(HELD, { ...again(), refreshToken: "made-up-rotated" }));
     expect(document.refreshToken).toBe("made-up-rotated");
     expect(document.failure?.inputs).toBe(inputsOf({ ...document }));
   });
 
-  test("never schedules now, and a new token ends it", () => {
+  test("is never due at once, and a new token ends its count", () => {
     const first = merged(HELD, granted(HELD, again()));
     expect(first.refreshAt).toBeGreaterThanOrEqual(NOW + 45 * SECOND);
     expect(granted(first, FULL, NOW + HOUR).failure).toBeUndefined();
   });
 
-  test("is counted, from the first time on", () => {
+  test("is counted from the first time on", () => {
     const { document } = sweepOn(HELD, () => again(7200), 1);
     const later = merged(document, granted(document, again(7100), NOW + 100 * SECOND));
     expect(later.failure).toMatchObject({ count: 2, since: NOW, at: NOW + 100 * SECOND });
   });
 
-  // "60 s doubling to 10 min while Webex returns the same token". `lifetime` becomes what is left, and both
-  // schedule and backoff (capped at lifetime / 8) shrink with it: tries come faster and faster.
-  test("with the same end every time, tries grow rarer, never more frequent than once in 45 s", () => {
+  // `lifetime` becomes what is left, and schedule and backoff (at most lifetime / 8) would shrink with it.
+  test("with the same end each time is tried less and less often, never more than once in 45 s", () => {
     const end = HELD.accessExpires ?? 0;
     const { instants } = sweepOn(HELD, (now) => again(Math.max(1, Math.round((end - now) / SECOND))), 20);
     const before = instants.filter((at) => at < end);
@@ -376,13 +374,13 @@ describe("the same token again", () => {
 });
 
 describe("a refusal", () => {
-  test("touches no token: it changes the failure, the next try and the lease, nothing else", () => {
+  test("changes the failure, the next try and the lease, and no token (row 6)", () => {
     expect(Object.keys(refused(HELD, DOWN)).sort()).toEqual(["failure", "lease", "refreshAt"]);
     expect(Object.keys(refused(HELD, DEAD)).sort()).toEqual(["failure", "lease", "refreshAt"]);
     expect(refused(HELD, DEAD).lease).toBeUndefined();
   });
 
-  test("is remembered with its code", () => {
+  test("is recorded with its code", () => {
     expect(refused(HELD, DEAD).failure).toEqual({
       count: 1,
       code: "invalid_grant",
@@ -392,14 +390,14 @@ describe("a refusal", () => {
     });
   });
 
-  test("that is transient is tried again in about 30 s, one for good in about 10 min", () => {
+  test("is tried again in about 30 s if transient, in about 10 min if permanent", () => {
     expect(refused(HELD, DOWN).refreshAt).toBeGreaterThanOrEqual(NOW + 22 * SECOND);
     expect(refused(HELD, DOWN).refreshAt).toBeLessThanOrEqual(NOW + 38 * SECOND);
     expect(refused(HELD, DEAD).refreshAt).toBeGreaterThanOrEqual(NOW + 7.5 * MINUTE);
     expect(refused(HELD, DEAD).refreshAt).toBeLessThanOrEqual(NOW + 12.5 * MINUTE);
   });
 
-  test("with a Retry-After is not tried again before, and after ten minutes at the latest", () => {
+  test("with a Retry-After is tried again after that, or after ten minutes", () => {
     const limited = (retryAfter: number) =>
       refused(HELD, { code: "rate_limited", permanent: false, retryAfter }).refreshAt;
     expect(limited(4 * MINUTE)).toBe(NOW + 4 * MINUTE);
@@ -408,13 +406,13 @@ describe("a refusal", () => {
   });
 });
 
-describe("failures in a row", () => {
+describe("consecutive failures", () => {
   const second = (first: Refusal, next: Refusal, change: TokenDocument = {}) => {
     const after = merged(HELD, refused(HELD, first));
     return refused({ ...after, ...change }, next, NOW + MINUTE).failure;
   };
 
-  test("of one kind are counted, whatever their codes; the last code and both instants are kept", () => {
+  test("of one kind are counted over different codes, with the last code, the first time and the last", () => {
     expect(second(DOWN, { code: "timeout", permanent: false })).toMatchObject({
       count: 2,
       code: "timeout",
@@ -427,7 +425,7 @@ describe("failures in a row", () => {
   test.each<[string, Refusal, Refusal]>([
     ["transient, then for good", DOWN, DEAD],
     ["for good, then transient", DEAD, DOWN],
-  ])("of another kind begin a new row: %s", (_, first, next) => {
+  ])("of another kind begin a new count: %s", (_, first, next) => {
     expect(second(first, next)).toMatchObject({
       count: 1,
       since: NOW + MINUTE,
@@ -437,16 +435,16 @@ describe("failures in a row", () => {
     });
   });
 
-  test("with other credentials begin a new row", () => {
+  test("with other credentials begin a new count", () => {
     expect(second(DEAD, DEAD, { clientSecret: "made-up-other-secret" })).toMatchObject({ count: 1 });
   });
 
-  test("after the same token again begin a new row", () => {
+  test("after an unchanged token begin a new count", () => {
     const unchanged = merged(HELD, granted(HELD, { accessToken: "made-up-old-access", expiresIn: 7200 }));
     expect(refused(unchanged, DOWN, NOW + MINUTE).failure).toMatchObject({ count: 1, code: "http_503" });
   });
 
-  test("wait 30 s doubling to 10 min while they are transient", () => {
+  test("wait 30 s, doubling to 10 min, while they are transient", () => {
     const { instants } = sweepOn(HELD, () => DOWN, 10);
     const expected = [30, 60, 120, 240, 480, 600, 600, 600, 600].map((seconds) => seconds * SECOND);
     gaps(instants).forEach((gap, index) => {
@@ -456,7 +454,7 @@ describe("failures in a row", () => {
   });
 });
 
-/** Reads every `every` ms for `span` ms, together with the sweep; refreshes wherever `decide` says so. */
+/** Reads every `every` ms for `span` ms, beside the sweep; refreshes when `decide` says so. */
 function readOn(
   start: TokenDocument,
   ask: (document: TokenDocument) => Ask,
@@ -481,38 +479,38 @@ function readOn(
   return { requests, unserved, document };
 }
 
-describe("no storm, with a read every ten seconds and the sweep", () => {
+describe("no storm of requests, with a read every ten seconds and the sweep", () => {
   const reader = (): Ask => ({ by: "reader" });
   const { lease: _, ...start } = HELD;
   let made = 0;
   const fresh = (): Grant => ({ accessToken: `made-up-${made++}`, expiresIn: 43_199 });
 
-  test("a revoked token: a handful of requests in two days, and the held one is served to its end", () => {
+  test("for a revoked token: six requests in two days, and the held token is served to its end (row 7)", () => {
     const { requests, unserved } = readOn(start, reader, () => DEAD, 2 * DAY);
     expect(requests).toBeLessThanOrEqual(6);
     expect(unserved).toBe((2 * DAY - 2 * HOUR) / (10 * SECOND));
   });
 
-  test("an outage of two hours costs the reader of a live token nothing, and ends by itself", () => {
+  test("in an outage of two hours: fewer than 20 requests, and a live token at each read (row 6)", () => {
     const well = NOW + 100 * MINUTE;
     const { requests, unserved } = readOn(start, reader, (now) => (now < well ? DOWN : fresh()), 10 * HOUR);
     expect(unserved).toBe(0);
     expect(requests).toBeLessThan(20);
   });
 
-  test("an outage with nothing held: one request in 30 s at most", () => {
+  test("in an outage without a live token: one request in 30 s at most", () => {
     const { requests } = readOn({ ...start, accessExpires: NOW - 1 }, reader, () => DOWN, HOUR);
     expect(requests).toBeLessThanOrEqual(125);
     expect(requests).toBeGreaterThan(60);
   });
 
-  test("a day of a healthy token: two or three requests, never a read without a token", () => {
+  test("for a healthy token: four requests a day at most, and a token at each read", () => {
     const { requests, unserved } = readOn(start, reader, fresh, DAY);
     expect(requests).toBeLessThanOrEqual(4);
     expect(unserved).toBe(0);
   });
 
-  test("an API that refuses every token that Webex returns unchanged: rarer and rarer", () => {
+  test("for a token that a flow rejects and Webex returns unchanged: fewer and fewer requests", () => {
     const held: TokenDocument = { ...start, accessExpires: NOW + 12 * HOUR, refreshAt: NOW + 9 * HOUR };
     const again = (now: number): Grant => ({
       accessToken: "made-up-old-access",
@@ -522,13 +520,13 @@ describe("no storm, with a read every ten seconds and the sweep", () => {
     expect(requests).toBeLessThanOrEqual(5 + 12);
   });
 
-  test("a minTtl above the lifetime: no more requests than without", () => {
+  test("for a minTtl above the lifetime: no more requests than without", () => {
     const { requests, unserved } = readOn(start, () => ({ by: "reader", minTtl: 86_400 }), fresh, DAY);
     expect(requests).toBeLessThanOrEqual(4);
     expect(unserved).toBe(0);
   });
 
-  test("a token of ten seconds is not refreshed at every read", () => {
+  test("for a token of ten seconds: one request a second at most", () => {
     const short = (): Grant => ({ accessToken: `made-up-${made++}`, expiresIn: 10 });
     const { requests } = readOn(start, reader, short, 10 * MINUTE, 250);
     expect(requests).toBeLessThanOrEqual(10 * 60);

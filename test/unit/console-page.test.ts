@@ -165,7 +165,7 @@ test("the console says when sweeps are missing", () => {
 describe("the console's snippets", () => {
   const HOSTILE = `a'b"c$(touch x)\`d\`!&e`;
 
-  test("contain the exact token name, whatever its characters", () => {
+  test("contain the exact token name, also with quotes and $", () => {
     const url = new URL(addressOf({ lookup: "https://lookup.test", name: HOSTILE }));
     expect(url.searchParams.get("name")).toBe(HOSTILE);
   });

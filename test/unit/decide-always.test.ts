@@ -26,7 +26,7 @@ import {
   without,
 } from "./time-documents.ts";
 
-/** Instants around now, of every order of magnitude; absent ones too. */
+/** Times around now, of every order of magnitude, and 0. */
 const instant = fc.oneof(
   fc.integer({ min: -40_000, max: 40_000 }).map((offset) => NOW + offset),
   fc.integer({ min: -15 * MINUTE, max: 15 * MINUTE }).map((offset) => NOW + offset),
@@ -50,7 +50,7 @@ const anyDocument: fc.Arbitrary<TokenDocument> = fc.record(
     lastRefresh: instant,
     lifetime: lifetimes,
     refreshAt: instant,
-    lease: fc.record({ id: fc.constant("somebody"), expires: instant }),
+    lease: fc.record({ id: fc.constant("another process"), expires: instant }),
     failure: anyFailure,
     static: fc.boolean(),
   },
@@ -63,30 +63,30 @@ const anyReader: fc.Arbitrary<Ask> = fc.record(
 const anyAsk: fc.Arbitrary<Ask> = fc.oneof(anyReader, fc.constantFrom(SWEEP, OPERATOR));
 const anyBound = fc.constantFrom(10 * SECOND, DEFAULT_THRESHOLD, 7 * DAY);
 
-/** Checks a sentence about every document, ask and threshold. */
+/** Checks a rule on any document, ask and threshold. */
 const always = (
   asks: fc.Arbitrary<Ask>,
   check: (document: TokenDocument, ask: Ask, bound: number) => void,
   documents = anyDocument,
 ) => fc.assert(fc.property(documents, asks, anyBound, check), runs(500, 3000));
 
-describe("whatever the document says", () => {
-  test("no reader is told that the held token serves when none lives", () => {
+describe("for any document, decide", () => {
+  test("answers no reader without a live token", () => {
     always(anyReader, (document, ask, bound) => {
       if (lifeOf(document, NOW) === 0) expect(judge(document, ask, NOW, bound).act).not.toBe("answer");
     });
   });
 
-  test("nobody is refused while a token lives", () => {
+  test("refuses no ask while a token lives", () => {
     always(anyAsk, (document, ask, bound) => {
       if (lifeOf(document, NOW) > 0) expect(judge(document, ask, NOW, bound).act).not.toBe("refuse");
     });
   });
 
-  test("a held lease is never broken, and is waited for by whoever wants a refresh that can be had", () => {
+  test("never breaks a lease, and waits for it where it would refresh", () => {
     always(anyAsk, (document, ask, bound) => {
       const expires = NOW + 1 + ((document.lease?.expires ?? 0) % LEASE_TIME);
-      const held = { ...document, lease: { id: "somebody", expires } };
+      const held = { ...document, lease: { id: "another process", expires } };
       const decision = judge(held, ask, NOW, bound);
       expect(decision.act).not.toBe("refresh");
       if (decision.act === "wait") expect(decision).toEqual({ act: "wait", until: expires, leased: true });
@@ -95,7 +95,7 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("a reader with life above the threshold, and no special wish, is answered", () => {
+  test("answers a plain reader of a token above its threshold", () => {
     always(fc.constant(READER), (document, ask, bound) => {
       const life = lifeOf(document, NOW);
       if (life > 0 && life >= thresholdOf(document, bound))
@@ -103,7 +103,7 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("nobody but an operator repeats what was refused with the same credentials before it is due", () => {
+  test("lets only an operator repeat a refused refresh with the same credentials before it is due (row 7)", () => {
     const asks = fc.oneof(anyReader, fc.constant(SWEEP));
     always(asks, (document, ask, bound) => {
       const refused = {
@@ -115,7 +115,7 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("no reader repeats a try of the last 30 s before it is due", () => {
+  test("lets no reader repeat a try of the last 30 s before it is due", () => {
     const age = fc.integer({ min: 0, max: 30 * SECOND - 1 });
     fc.assert(
       fc.property(anyDocument, anyReader, age, fc.boolean(), (document, ask, ago, worked) => {
@@ -131,7 +131,7 @@ describe("whatever the document says", () => {
     );
   });
 
-  test("an operator's refresh waits for nothing but a lease", () => {
+  test("makes an operator wait only for a lease", () => {
     always(fc.constant(OPERATOR), (document, ask, bound) => {
       const decision = judge(document, ask, NOW, bound);
       if (document.refreshToken !== undefined && !document.static)
@@ -139,14 +139,14 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("the sweep does nothing before it is due", () => {
+  test("makes the sweep skip a token that is not due", () => {
     always(fc.constant(SWEEP), (document, ask, bound) => {
       if ((document.refreshAt ?? 0) > NOW)
         expect(judge(document, ask, NOW, bound)).toEqual({ act: "answer" });
     });
   });
 
-  test("a wait lies ahead and ends: then a refresh may be made, whatever else has happened to be written", () => {
+  test("waits until a later time, at which it refreshes or answers", () => {
     always(anyAsk, (document, ask, bound) => {
       const decision = judge(document, ask, NOW, bound);
       if (decision.act !== "wait") return;
@@ -157,7 +157,7 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("who can't do with what is held waits ten minutes at most, unless a person is needed", () => {
+  test("makes a reader without a live token wait ten minutes at most, unless a person must act", () => {
     always(anyReader, (document, ask, bound) => {
       const decision = judge(document, ask, NOW, bound);
       if (decision.act === "wait" && lifeOf(document, NOW) === 0)
@@ -165,7 +165,7 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("a person is called only where none but a person can help", () => {
+  test("demands a person only where only a person can help", () => {
     always(anyAsk, (document, ask, bound) => {
       const decision = judge(document, ask, NOW, bound);
       if (decision.act !== "refuse") return;
@@ -179,7 +179,7 @@ describe("whatever the document says", () => {
     });
   });
 
-  test("nothing is refreshed that has no refresh token or is fixed", () => {
+  test("never refreshes a static token or one without a refresh token", () => {
     always(anyAsk, (document, ask, bound) => {
       if (document.refreshToken === undefined || document.static)
         expect(["answer", "refuse"]).toContain(judge(document, ask, NOW, bound).act);

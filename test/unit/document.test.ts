@@ -18,7 +18,7 @@ const NUMBERS = ["accessExpires", "refreshExpires", "lastRefresh", "lifetime", "
 const FAILURE = { count: 2, code: "http_503", since: 1, at: 2, permanent: false, inputs: "hash" };
 const LEASE = { id: "made-up", expires: 1_800_000_000_000 };
 
-test("a document of Cisco's sample is read as it is", () => {
+test("a document of Cisco's sample is read unchanged", () => {
   const sample = {
     clientId: "made-up-client",
     clientSecret: "made-up-secret",
@@ -36,11 +36,11 @@ test("an empty document is read", () => {
   expect(parseDocument({})).toEqual({ document: {}, mistyped: [] });
 });
 
-test("fields that are not ours are left out, and are no mistake", () => {
+test("unknown fields are left out and not mistyped", () => {
   expect(parseDocument({ note: "made-up", toString: 1 })).toEqual({ document: {}, mistyped: [] });
 });
 
-describe.each(STRINGS)("the text %s", (field) => {
+describe.each(STRINGS)("the string field %s", (field) => {
   test.each(["made-up\n", "  made-up", "made-up\r\n", "\tmade-up "])("is trimmed: %j", (value) => {
     expect(parseDocument({ [field]: value })).toEqual({ document: { [field]: "made-up" }, mistyped: [] });
   });
@@ -49,12 +49,12 @@ describe.each(STRINGS)("the text %s", (field) => {
     expect(parseDocument({ [field]: value })).toEqual({ document: {}, mistyped: [] });
   });
 
-  test.each([0, 42, true, false, {}, [], ["made-up"]])("is named when it is of a wrong kind: %j", (value) => {
+  test.each([0, 42, true, false, {}, [], ["made-up"]])("is mistyped when it is %j", (value) => {
     expect(parseDocument({ [field]: value })).toEqual({ document: {}, mistyped: [field] });
   });
 });
 
-describe.each(NUMBERS)("the number %s", (field) => {
+describe.each(NUMBERS)("the number field %s", (field) => {
   test.each<[unknown, number]>([
     [1_800_000_000_000, 1_800_000_000_000],
     ["1800000000000", 1_800_000_000_000],
@@ -82,17 +82,17 @@ describe.each(NUMBERS)("the number %s", (field) => {
     {},
     [],
     [5],
-  ])("is named when it is of a wrong kind: %j", (value) => {
+  ])("is mistyped when it is %j", (value) => {
     expect(parseDocument({ [field]: value })).toEqual({ document: {}, mistyped: [field] });
   });
 });
 
-test("a timestamp of the console is read as the instant it names", () => {
+test("a timestamp of the console is read as ms", () => {
   const raw = { accessExpires: new Date(1_800_000_000_000) };
   expect(parseDocument(raw)).toEqual({ document: { accessExpires: 1_800_000_000_000 }, mistyped: [] });
 });
 
-describe("the mark of a fixed token", () => {
+describe("the field static", () => {
   test.each([
     [true, true],
     ["true", true],
@@ -102,17 +102,16 @@ describe("the mark of a fixed token", () => {
     expect(parseDocument({ static: value })).toEqual({ document: { static: fixed }, mistyped: [] });
   });
 
-  test.each([1, "yes", {}, []])("is named when it is of a wrong kind: %j", (value) => {
+  test.each([1, "yes", {}, []])("is mistyped when it is %j", (value) => {
     expect(parseDocument({ static: value })).toEqual({ document: {}, mistyped: ["static"] });
   });
 
-  // "Typed by hand or pasted, strings are trimmed."
   test.each(["true\n", " true"])("is trimmed like any other string: %j", (value) => {
     expect(parseDocument({ static: value })).toEqual({ document: { static: true }, mistyped: [] });
   });
 });
 
-describe("the lease", () => {
+describe("the field lease", () => {
   test("is read", () => {
     expect(parseDocument({ lease: { ...LEASE, expires: String(LEASE.expires) } }).document.lease).toEqual(
       LEASE,
@@ -128,12 +127,12 @@ describe("the lease", () => {
     { id: 1, expires: 2 },
     { id: "made-up" },
     { id: "a", expires: "x" },
-  ])("is named when it is none: %j", (lease) => {
+  ])("is mistyped when it is %j", (lease) => {
     expect(parseDocument({ lease })).toEqual({ document: {}, mistyped: ["lease"] });
   });
 });
 
-describe("the failure", () => {
+describe("the field failure", () => {
   test("is read", () => {
     expect(parseDocument({ failure: FAILURE }).document.failure).toEqual(FAILURE);
     expect(parseDocument({ failure: { ...FAILURE, permanent: true } }).document.failure?.permanent).toBe(
@@ -141,13 +140,13 @@ describe("the failure", () => {
     );
   });
 
-  test.each(["count", "code", "since", "at", "inputs"] as const)("is named when %s is missing", (field) => {
+  test.each(["count", "code", "since", "at", "inputs"] as const)("is mistyped without %s", (field) => {
     const { [field]: _, ...failure } = FAILURE;
     expect(parseDocument({ failure })).toEqual({ document: {}, mistyped: ["failure"] });
   });
 });
 
-test("one bad field hides no live token, and every bad one is named", () => {
+test("mistyped fields are named and do not hide a live token", () => {
   const raw = { accessToken: "made-up", accessExpires: "1800000000000", clientId: 7, lifetime: "long" };
   expect(parseDocument(raw)).toEqual({
     document: { accessToken: "made-up", accessExpires: 1_800_000_000_000 },
@@ -155,7 +154,7 @@ test("one bad field hides no live token, and every bad one is named", () => {
   });
 });
 
-test("whatever stands in a document: no exception, and every field is read, absent or named", () => {
+test("a document of any values is parsed without an exception; each field is read, absent or named as mistyped", () => {
   const odd = fc.oneof(
     fc.anything({ withDate: true, withBigInt: true, withTypedArray: true, withNullPrototype: true }),
     fc.constantFrom(Number.NaN, -0, -1, "", " \n", "12", "1e3", "0x10"),
@@ -182,7 +181,7 @@ test("whatever stands in a document: no exception, and every field is read, abse
   );
 });
 
-describe("a token can have the name", () => {
+describe("a token may have the name", () => {
   test.each([
     "acme",
     "Acme 2 (prod)",
@@ -203,7 +202,7 @@ describe("a token can have the name", () => {
   });
 });
 
-describe("no token can have the name", () => {
+describe("no token may have the name", () => {
   test.each([
     ["", "empty"],
     ["  ", "empty"],

@@ -55,34 +55,34 @@ const FIELDS = [
   ["scope", "scope"],
 ] as const;
 
-describe.each(FIELDS)("%s", (field, known) => {
-  test("that is omitted is absent", () => {
+describe.each(FIELDS)("a grant's %s", (field, known) => {
+  test("is absent when omitted (row 5)", () => {
     expect(omitting(field).grant).not.toHaveProperty(known);
   });
 
-  test.each([null, "", "  ", {}, [], true])("that is %j is absent", (value) => {
+  test.each([null, "", "  ", {}, [], true])("is absent when it is %j (row 5)", (value) => {
     expect(granted({ [field]: value }).grant).not.toHaveProperty(known);
   });
 });
 
-describe("a number of seconds", () => {
-  test.each(["expires_in", "refresh_token_expires_in"])("may be a string: %s", (field) => {
+describe("a grant's number of seconds", () => {
+  test.each(["expires_in", "refresh_token_expires_in"])("may be a string: %s (row 14)", (field) => {
     const known = field === "expires_in" ? "expiresIn" : "refreshTokenExpiresIn";
     expect(granted({ [field]: "3600" }).grant).toHaveProperty(known, 3600);
     expect(granted({ [field]: " 3600 " }).grant).toHaveProperty(known, 3600);
   });
 
-  test.each(["soon", "12 h", "NaN", "Infinity"])("that is none is absent: %j", (value) => {
+  test.each(["soon", "12 h", "NaN", "Infinity"])("is absent when it is %j", (value) => {
     expect(granted({ expires_in: value }).grant).not.toHaveProperty("expiresIn");
   });
 
-  test("beyond all numbers is absent", () => {
+  test("is absent when it is too large for a number", () => {
     const body = JSON.stringify(FULL).replace("43199", "1e999");
     expect(answered(200, body).grant).not.toHaveProperty("expiresIn");
   });
 });
 
-describe("an access token", () => {
+describe("a grant's access token", () => {
   test.each([null, "", "   ", 42, {}, [], true, "line\nbreak", "nul\u0000", "ü"])(
     "that could not be sent is no grant: %j",
     (value) => {
@@ -90,24 +90,24 @@ describe("an access token", () => {
     },
   );
 
-  test("that is omitted is no grant", () => {
+  test("that is omitted makes it no grant", () => {
     expect(omitting("access_token")).toEqual(transient("no_access_token"));
   });
 
-  test("loses the blanks around it", () => {
+  test("is trimmed", () => {
     expect(granted({ access_token: " made-up\n" }).grant?.accessToken).toBe("made-up");
   });
 
-  test.each([0, -1, "0", "-3600"])("that is born dead is no grant: expires_in %j", (value) => {
+  test.each([0, -1, "0", "-3600"])("that has already ended makes it no grant: expires_in %j", (value) => {
     expect(granted({ expires_in: value })).toEqual(transient("no_lifetime"));
   });
 });
 
-test.each([7, "line\nbreak"])("a refresh token that could not be sent back is absent: %j", (value) => {
+test.each([7, "line\nbreak"])("a refresh token that cannot be sent back is absent: %j", (value) => {
   expect(granted({ refresh_token: value }).grant).not.toHaveProperty("refreshToken");
 });
 
-describe("a success without JSON is a blip", () => {
+describe("status 200 without JSON is a transient failure (row 6)", () => {
   test.each([
     ["an HTML page", HTML],
     ["nothing", ""],
@@ -121,7 +121,7 @@ describe("a success without JSON is a blip", () => {
   });
 });
 
-describe("a refusal with JSON and 400 or 401 is final", () => {
+describe("a refusal with JSON and 400 or 401 is permanent", () => {
   const general = { message: "made-up canary", errors: [{ description: "made-up" }], trackingId: "ROUTER_1" };
   test.each<[string, number, unknown, string]>([
     [
@@ -147,7 +147,7 @@ describe("a refusal with JSON and 400 or 401 is final", () => {
   });
 });
 
-describe("anything else is a blip, never death", () => {
+describe("any other answer is a transient failure (row 6)", () => {
   test.each([
     ["an HTML page with 400", 400, HTML, "http_400"],
     ["an HTML page with 401", 401, HTML, "http_401"],
@@ -166,11 +166,11 @@ describe("anything else is a blip, never death", () => {
     expect(answered(status, body)).toEqual(transient(code));
   });
 
-  test.each(["timeout", "network"] as const)("no answer: %s", (error) => {
+  test.each(["timeout", "network"] as const)("a request without an answer: %s", (error) => {
     expect(judge({ error }, NOW)).toEqual(transient(error));
   });
 
-  test("one that says how long it lasts is asked again after that", () => {
+  test("an answer with Retry-After is asked for again after that", () => {
     expect(answered(503, HTML, "120").refusal).toEqual({
       code: "http_503",
       permanent: false,
@@ -179,14 +179,14 @@ describe("anything else is a blip, never death", () => {
   });
 });
 
-describe("too many requests (429) is a blip, in every form of Retry-After", () => {
+describe("status 429 is a transient failure with any Retry-After (row 6)", () => {
   test.each<[string, string | undefined, number]>([
     ["absent", undefined, 0],
     ["empty", "", 0],
     ["0", "0", 0],
     ["seconds", "30", 30_000],
     ["seconds among blanks", " 30 ", 30_000],
-    ["a template that nobody filled in", "rand(30),add(30)", 60_000],
+    ["an unfilled template", "rand(30),add(30)", 60_000],
     ["an HTTP date", "Mon, 01 Mar 2027 12:02:00 GMT", 120_000],
     ["an HTTP date that has been", "Mon, 01 Mar 2027 11:00:00 GMT", 0],
     ["nonsense", "later", 0],
@@ -197,16 +197,16 @@ describe("too many requests (429) is a blip, in every form of Retry-After", () =
     });
   });
 
-  test("whatever its body says", () => {
+  test("also with a body that says otherwise", () => {
     expect(answered(429, { error: "invalid_grant" }).refusal).toMatchObject({ permanent: false });
     expect(answered(429, FULL).grant).toBeUndefined();
   });
 
-  test.each([undefined, "", "  ", "later", "soon, please"])("nothing can be told from %j", (header) => {
+  test.each([undefined, "", "  ", "later", "soon, please"])("Retry-After %j is undefined", (header) => {
     expect(retryAfterOf(header, NOW)).toBeUndefined();
   });
 
-  test("no header makes a wait that is less than nothing or no number", () => {
+  test("no header gives a negative wait or NaN", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[0-9.,:; +-]{0,30}$/)), (header) => {
         const wait = retryAfterOf(header, NOW) ?? 0;
@@ -217,7 +217,7 @@ describe("too many requests (429) is a blip, in every form of Retry-After", () =
   });
 });
 
-describe("whatever Webex answers", () => {
+describe("any answer of Webex", () => {
   const status = fc.oneof(fc.constantFrom(200, 400, 401, 403, 429, 500), fc.integer({ min: 100, max: 599 }));
   const odd = fc.oneof(fc.jsonValue(), fc.string(), fc.constantFrom(0, -1, "0", "3600", null));
   const shaped = fc.record(
@@ -238,7 +238,7 @@ describe("whatever Webex answers", () => {
   );
   const header = fc.option(fc.string(), { nil: undefined });
 
-  test("it is judged without an exception, and is final only as JSON with 400 or 401", () => {
+  test("is judged without an exception, and is permanent only as JSON with 400 or 401", () => {
     fc.assert(
       fc.property(status, body, header, (status, body, retryAfter) => {
         const { grant, refusal } = answered(status, body, retryAfter);
@@ -257,7 +257,7 @@ describe("whatever Webex answers", () => {
     );
   });
 
-  test("its code is one of ours, or a word of the form that OAuth gives to an error", () => {
+  test("has a code of ours or one of OAuth's form", () => {
     const OURS = /^(not_json|no_access_token|no_lifetime|rate_limited|http_\d{3})$/;
     fc.assert(
       fc.property(status, body, (status, body) => {
@@ -270,7 +270,7 @@ describe("whatever Webex answers", () => {
     );
   });
 
-  test("a refusal holds nothing but code, permanent and retryAfter, and no text from the body", () => {
+  test("gives a refusal of code, permanent and retryAfter, without text from the body (row 12)", () => {
     const { refusal } = answered(400, { error: "Made-Up-Canary", error_description: "made-up canary" });
     expect(Object.keys(refusal ?? {}).sort()).toEqual(["code", "permanent"]);
     expect(JSON.stringify(refusal)).not.toMatch(/canary/i);

@@ -16,7 +16,7 @@ import { runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddText, oddValue } from "./hostile-values.ts";
 import { NOW, OPERATOR, READER, REJECTED, SWEEP } from "./time-documents.ts";
 
-/** Documents that hold anything at all: everything here can read them, and counts with what it read. */
+/** Documents of any values can be read, and all that computes with them gets sound values. */
 
 const documents = openSqlite(":memory:", () => NOW);
 const store = tokenStore(documents, () => NOW);
@@ -52,7 +52,7 @@ describe("a token document", () => {
     snapshot: { id: "made-up", fields, version: "1", readAt: NOW, writtenAt: NOW },
   });
 
-  test("is read without an exception, and what was read is sound", () => {
+  test("of any values is read without an exception, and reads as sound values", () => {
     fc.assert(
       fc.property(raw, (fields) => {
         const { document, mistyped } = parseDocument(fields);
@@ -64,7 +64,7 @@ describe("a token document", () => {
     );
   });
 
-  test("can be judged, scheduled, named and shown", () => {
+  test("of any values can be judged, scheduled and shown", () => {
     fc.assert(
       fc.property(raw, fc.constantFrom(READER, REJECTED, SWEEP, OPERATOR), (fields, ask) => {
         const token = stored(fields);
@@ -83,7 +83,7 @@ describe("a token document", () => {
     );
   });
 
-  test("has its credentials hashed whatever they are", () => {
+  test("has a hash of any credentials", () => {
     fc.assert(
       fc.property(oddJson, oddJson, oddJson, (clientId, clientSecret, refreshToken) => {
         expect(inputsOf({ clientId, clientSecret, refreshToken })).toMatch(/^[0-9a-f]{64}$/);
@@ -93,7 +93,7 @@ describe("a token document", () => {
   });
 });
 
-describe("what the service notes of its own work", () => {
+describe("the service's status documents", () => {
   const SWEEP_DONE = {
     due: 1,
     refreshed: 1,
@@ -109,7 +109,7 @@ describe("what the service notes of its own work", () => {
     { requiredKeys: [] },
   );
 
-  test("is read whatever stands there, and the next sweep is noted all the same", async () => {
+  test("of any values are read, and the next sweep is recorded", async () => {
     await fc.assert(
       fc.asyncProperty(fields, async (fields) => {
         await documents.remove("status", "sweeps");
@@ -130,7 +130,7 @@ describe("what the service notes of its own work", () => {
     );
   });
 
-  test("the time of the last census is an instant, or unknown", async () => {
+  test("of any values give a time of the last census, or none", async () => {
     await fc.assert(
       fc.asyncProperty(oddJson, async (last) => {
         await documents.remove("status", "census");
@@ -142,7 +142,7 @@ describe("what the service notes of its own work", () => {
   });
 });
 
-describe("a consent", () => {
+describe("a state document of any values", () => {
   const fields = fc.record(
     {
       name: fc.oneof(oddJson, fc.constant("made-up-token")),
@@ -154,7 +154,7 @@ describe("a consent", () => {
     { requiredKeys: [] },
   );
 
-  test("is redeemed once, or refused in a sentence, whatever stands there", async () => {
+  test("is redeemed once or refused in a sentence", async () => {
     await fc.assert(
       fc.asyncProperty(fields, async (fields) => {
         const state = newId();
@@ -178,7 +178,7 @@ describe("a consent", () => {
     );
   });
 
-  test("is ended by a sentence whatever code and state come back, and Webex is not asked in vain", async () => {
+  test("refuses any made-up code and state in a sentence, without a request to Webex (row 10)", async () => {
     let asked = 0;
     const never = async () => {
       asked++;

@@ -11,13 +11,13 @@ import { parseSecrets } from "../../local/commands/secrets.ts";
 import { anyText, runs } from "../support/property.ts";
 import { CANARY, expectSound, expectUnpolluted, oddJson, oddText } from "./hostile-values.ts";
 
-/** What an operator sets, pastes and pipes, whatever it is: taken, or refused in one sentence that quotes none of it. */
+/** Anything that an operator sets, pastes or pipes is accepted, or refused in one sentence that does not quote it. */
 
 function expectSentence(error: unknown, kind: new (message: string) => Error): void {
   expect(error).toBeInstanceOf(kind);
   const { message } = error as Error;
   expect(message).not.toContain(CANARY);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal would obey them
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they would control a terminal
   expect(message).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
 }
 
@@ -27,7 +27,7 @@ const withCanary = fc.oneof(
   anyText.map((text) => `${text}${CANARY}`),
 );
 
-describe("the environment", () => {
+describe("an environment of any values", () => {
   const VARIABLES = [
     ...[
       "PORT",
@@ -77,7 +77,7 @@ describe("the environment", () => {
   const environment = fc.dictionary(fc.constantFrom(...VARIABLES), value);
   const needed = fc.subarray<Needed>(["store", "passphrase", "refresherUrl"]);
 
-  test("is read whole, or refused with the names of its variables and none of their values", () => {
+  test("is read whole, or refused with the names of variables and without their values", () => {
     fc.assert(
       fc.property(environment, needed, (env, needed) => {
         try {
@@ -121,7 +121,7 @@ describe("passphrases", () => {
     ),
   );
 
-  test("in a file of any bytes are one or two that can be sent in a header, or a sentence", async () => {
+  test("from a file of any bytes fit a header, or are refused in a sentence", async () => {
     const file = join(folder, "passphrases");
     await fc.assert(
       fc.asyncProperty(bytes, async (bytes) => {
@@ -143,7 +143,7 @@ describe("passphrases", () => {
     ["a byte order mark", `\ufeff${CANARY}`],
     ["line breaks of Windows", `\r\n${CANARY}\r\n`],
     ["no line break", CANARY],
-  ])("in a file with %s are read as they are meant", async (_, text) => {
+  ])("from a file with %s are read", async (_, text) => {
     const file = join(folder, "meant");
     await writeFile(file, text);
     const { live } = await openPassphrases({ file }, () => {}, Date.now);
@@ -151,7 +151,7 @@ describe("passphrases", () => {
   });
 });
 
-describe("what is pasted after a consent", () => {
+describe("any address pasted after a consent", () => {
   const parameter = fc.tuple(
     fc.constantFrom("code", "state", "error", "error_description", "__proto__"),
     withCanary,
@@ -172,7 +172,7 @@ describe("what is pasted after a consent", () => {
     ),
   );
 
-  test("is a code and a state, or a sentence without either", () => {
+  test("gives a code and a state, or is refused in a sentence without either", () => {
     fc.assert(
       fc.property(address, (pasted) => {
         try {
@@ -185,10 +185,10 @@ describe("what is pasted after a consent", () => {
           ]);
         } catch (error) {
           expect(error).toBeInstanceOf(CommandError);
-          // What Webex says of itself may be told, whatever it holds; a terminal must not obey it.
+          // Webex's own text may be shown, but must not control the terminal.
           const { message } = error as CommandError;
           if (!pasted.includes("error")) expectSentence(error, CommandError);
-          // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal would obey them
+          // biome-ignore lint/suspicious/noControlCharactersInRegex: they would control a terminal
           expect(message).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
         }
       }),
@@ -197,7 +197,7 @@ describe("what is pasted after a consent", () => {
   });
 });
 
-describe("what is piped in", () => {
+describe("any text piped in", () => {
   const FIELDS = ["clientSecret", "refreshToken", "accessToken"] as const;
   const name = fc.oneof(fc.constantFrom<string>(...FIELDS, "__proto__", "constructor", CANARY), withCanary);
   const text = fc.oneof(
@@ -211,7 +211,7 @@ describe("what is piped in", () => {
     ),
   );
 
-  test("is secrets that can be sent, or a sentence without any", () => {
+  test("gives secrets that fit a header, or is refused in a sentence without them", () => {
     fc.assert(
       fc.property(text, fc.subarray([...FIELDS], { minLength: 1 }), (text, wanted) => {
         const [alone = "clientSecret"] = wanted;

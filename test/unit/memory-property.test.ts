@@ -13,24 +13,24 @@ import { DEFAULT_THRESHOLD, HOUR, MINUTE, SECOND } from "../../functions/core/ti
 import { runs } from "../support/property.ts";
 
 /**
- * One reading instance in front of a model of the store, of the refresher and of Webex, through any history. Its clock
- * may disagree with the store's. Every answer is held against what was in the store and what the instance had read.
+ * One lookup instance over a model of the store, the refresher and Webex, through any history. Its clock may differ from
+ * the store's. Each answer is compared with the store's documents and the instance's reads.
  */
 
 const START = 1_800_000_000_000;
 const NAMES = ["a", "b"] as const;
 type Name = (typeof NAMES)[number];
-/** Which passphrase a caller shows; the last opens nothing, ever. */
+/** The caller's passphrase; the last never opens a token. */
 const CALLERS = ["shared", "own", "other", "wrong"] as const;
 type Caller = (typeof CALLERS)[number];
 
-/** How long memory may be believed (design 5), in ms. */
+/** How long a cached document is fresh, in ms. */
 const FRESH = 30 * SECOND;
-/** How long a store that did not answer is left alone. */
+/** How long a store that did not answer counts as unavailable. */
 const AWAY = 10 * SECOND;
-/** What has less life than this is no token (`SHORTEST_LIFE` in time.ts). */
+/** A token with less life than this counts as ended (`SHORTEST_LIFE` in time.ts). */
 const LEAST = SECOND;
-/** A read that hangs ends after this, as that of the REST reader does. */
+/** A hanging read ends after this, as in the REST reader. */
 const HANGS = 2.5 * SECOND;
 
 type Health = "well" | "slow" | "down" | "hangs";
@@ -97,7 +97,7 @@ const history = fc.record({
 });
 type History = typeof history extends fc.Arbitrary<infer T> ? T : never;
 
-/** The clock of the world: sleeps end in their order, each at its own instant. */
+/** The world's clock: sleeps end in order, each at its own time. */
 function makeTime() {
   let now = START;
   let sleepers: { at: number; wake: () => void }[] = [];
@@ -163,7 +163,7 @@ function makeWorld({ skew, lifetimes }: Pick<History, "skew" | "lifetimes">) {
   let made = 0;
   const versions = new Map<string, Version[]>();
   const storeReads: StoreRead[] = [];
-  /** When somebody waited for the store in vain: a read failed, or took so long that a held token was answered. */
+  /** When a read failed, or took so long that a held token was answered instead. */
   const misses: number[] = [];
   const historyOf = (id: string) => versions.get(id) ?? [];
   const current = (id: string) => historyOf(id).at(-1);
@@ -244,8 +244,8 @@ function makeWorld({ skew, lifetimes }: Pick<History, "skew" | "lifetimes">) {
     }),
   });
   const endpoint = {
-    exchange: () => Promise.reject(new Error("nobody exchanges")),
-    issue: () => Promise.reject(new Error("nobody has a Service App")),
+    exchange: () => Promise.reject(new Error("no code is exchanged")),
+    issue: () => Promise.reject(new Error("there is no Service App")),
     async refresh(): Promise<EndpointAnswer> {
       await time.sleep(100);
       if (state.webex === "fails") return { status: 503, body: "" };
@@ -284,7 +284,7 @@ function makeWorld({ skew, lifetimes }: Pick<History, "skew" | "lifetimes">) {
     passphrases: { live: async () => ["shared"] },
     runtime,
     log: (event: Event, details) => {
-      // Of the events of a reader, this one: somebody waited for the store in vain.
+      // The event of a reader that waited for the store without an answer.
       if (event === "store.unavailable" && details?.reason !== undefined) misses.push(time.now());
     },
     threshold: DEFAULT_THRESHOLD,
@@ -392,7 +392,7 @@ function makeWorld({ skew, lifetimes }: Pick<History, "skew" | "lifetimes">) {
 }
 type World = ReturnType<typeof makeWorld>;
 
-/** As the edge answers what is thrown; a bug stays one. */
+/** Turns an expected error into its reply, as the HTTP layer does. */
 function replyOf(error: unknown): Reply {
   if (error instanceof Problem) return problemReply(error, "");
   if (error instanceof StoreUnavailable) return { status: 503, body: {} };
@@ -405,8 +405,8 @@ const livesAt = ({ document }: Version, now: number) =>
   document?.accessToken !== undefined && (document.accessExpires ?? 0) >= now + LEAST;
 
 /**
- * What the instance could have had in mind from the beginning of an answer to its end: what memory held, and whatever
- * it read meanwhile. A version that says "nothing is there" among them.
+ * The versions that the instance could know during an answer: the cached one and those read meanwhile, also versions
+ * without a document.
  */
 function inMind({ storeReads }: World, { name: id, from, until }: Answered): Version[] {
   const ended = storeReads.filter(
@@ -417,7 +417,7 @@ function inMind({ storeReads }: World, { name: id, from, until }: Answered): Ver
   return [held, ...meanwhile].flatMap((read) => read?.saw ?? []);
 }
 
-/** Whether memory may be older than 30 s: see the rule of the second test. */
+/** Whether the cache may be older than 30 s: see the rule of the second test. */
 function wasAway({ storeReads, misses }: World, { from, until }: Answered): boolean {
   return misses.some(
     (miss) =>
@@ -427,13 +427,13 @@ function wasAway({ storeReads, misses }: World, { from, until }: Answered): bool
   );
 }
 
-/** What must hold of every answer. */
+/** A rule for each answer. */
 type Rule = (answer: Answered, world: World) => void;
 
 async function live({ skew, lifetimes, steps }: History): Promise<World> {
   const world = makeWorld({ skew, lifetimes });
   for (const taken of steps) await world.take(taken);
-  // Whatever is under way ends: a wait of 20 s at most, an ask of 25 s, a lease of 30 s.
+  // All pending work ends: a wait after 20 s at most, an ask after 25 s, a lease after 30 s.
   await world.time.pass(MINUTE);
   expect(world.underWay.size, "requests that never end").toBe(0);
   return world;
@@ -442,14 +442,14 @@ async function live({ skew, lifetimes, steps }: History): Promise<World> {
 /** fast-check prints the seed and the path of the smallest history that breaks a rule. */
 const holds = (rule: Rule) =>
   fc.assert(
-    fc.asyncProperty(history, async (told) => {
-      const world = await live(told);
+    fc.asyncProperty(history, async (given) => {
+      const world = await live(given);
       for (const answer of world.answers) rule(answer, world);
     }),
     runs(120, 1000),
   );
 
-test("a token that is answered lives, and a wrong passphrase opens nothing", () =>
+test("lookup answers only live tokens, and none to a wrong passphrase", () =>
   holds(({ name: id, caller, until, status, token }, world) => {
     if (status !== 200) return;
     expect(caller).not.toBe("wrong");
@@ -463,7 +463,7 @@ test("a token that is answered lives, and a wrong passphrase opens nothing", () 
  * the store only before the last 30 s is answered if there was a miss in the 10 s before the request or while it was
  * served, and since that miss no read of the store had succeeded when the request came; never else.
  */
-test("while the store answers, what was replaced more than 30 s before the request is not answered", () =>
+test("lookup answers no token that was replaced more than 30 s before, while the store answers", () =>
   holds((answer, world) => {
     const { name: id, caller, from, status, token } = answer;
     if (status !== 200) return;
@@ -474,7 +474,7 @@ test("while the store answers, what was replaced more than 30 s before the reque
     expect(wasAway(world, answer), "the store was away").toBe(true);
   }));
 
-test("a live token in memory is answered to whoever may have it, inside 1.6 s, whatever is down", () =>
+test("lookup answers a cached live token to an entitled caller within 1.6 s, whatever is down (rows 17 and 18)", () =>
   holds((answer, world) => {
     const { caller, from, until, status } = answer;
     const known = inMind(world, answer);
@@ -485,7 +485,7 @@ test("a live token in memory is answered to whoever may have it, inside 1.6 s, w
     if (before.length > 0 && had(from + 1600 + LEAST)) expect(until - from).toBeLessThanOrEqual(1600);
   }));
 
-test("while the store is well, a live token is answered to whoever may have it", () =>
+test("lookup answers a live token to an entitled caller while the store works", () =>
   holds((answer, world) => {
     if (!(answer.wellSince <= answer.from - FRESH)) return;
     const { name: id, caller, from, until, status } = answer;

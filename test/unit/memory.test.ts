@@ -10,11 +10,11 @@ import { DEFAULT_THRESHOLD, HOUR, SECOND } from "../../functions/core/time.ts";
 import { type Clock, fakeClock } from "../support/clock.ts";
 import { WELL } from "./time-documents.ts";
 
-/** What one reading instance remembers of the store, on a clock that is turned by hand. */
+/** The cache of one lookup instance, on a clock that the test moves. */
 
 let clock: Clock;
 let memory: Memory;
-/** Every read of the store so far, each to be answered by the test. */
+/** The reads of the store so far, which the test answers. */
 let reads: { name: string; give: (token?: StoredToken) => void; fail: (error: Error) => void }[];
 
 beforeEach(() => {
@@ -50,7 +50,7 @@ function token(more: TokenDocument = {}, ahead = 0): StoredToken {
 }
 
 const named = (accessToken: string) => token({ accessToken });
-/** Reads the store, which answers at once. */
+/** A read of a store that answers at once. */
 async function loaded(name: string, found: StoredToken | undefined, keepMissing = false) {
   const load = memory.load(name, 0, keepMissing);
   reads.at(-1)?.give(found);
@@ -63,8 +63,8 @@ async function failed(name: string): Promise<void> {
   await expect(load).rejects.toBe(DOWN);
 }
 
-describe("a token that was read", () => {
-  test("is answered from memory for 30 s, and not for longer", async () => {
+describe("a cached token", () => {
+  test("is fresh for 30 s", async () => {
     expect(memory.recent("flow")).toBeUndefined();
     const found = token();
     expect(await loaded("flow", found)).toBe(found);
@@ -75,7 +75,7 @@ describe("a token that was read", () => {
     expect(memory.recent("flow")).toBeUndefined();
   });
 
-  test("is answered from memory until its own refreshAt, where that is sooner", async () => {
+  test("is fresh until its own refreshAt if that is sooner", async () => {
     await loaded("flow", token({ refreshAt: clock.now() + 5 * SECOND }));
     clock.advance(5 * SECOND - 1);
     expect(memory.recent("flow")).toBeDefined();
@@ -83,7 +83,7 @@ describe("a token that was read", () => {
     expect(memory.recent("flow")).toBeUndefined();
   });
 
-  test("its refreshAt is judged by the store's clock", async () => {
+  test("has its refreshAt judged by the store's clock (row 13)", async () => {
     const ahead = 60 * SECOND;
     await loaded("flow", token({ refreshAt: clock.now() + ahead + 5 * SECOND }, ahead));
     clock.advance(5 * SECOND - 1);
@@ -92,7 +92,7 @@ describe("a token that was read", () => {
     expect(memory.recent("flow")).toBeUndefined();
   });
 
-  test("that is due already is remembered as such, and read again once a second beside its readers", async () => {
+  test("that is due is read again in the background once a second", async () => {
     await loaded("flow", token({ refreshAt: clock.now() - 1 }));
     expect(memory.recent("flow")).toBeUndefined();
     expect(memory.lately("flow")).toBeDefined();
@@ -108,7 +108,7 @@ describe("a token that was read", () => {
     expect(memory.last("flow")).toBeDefined();
   });
 
-  test("without a refreshAt (made by hand) is remembered for 30 s", async () => {
+  test("without a refreshAt is fresh for 30 s", async () => {
     const { refreshAt: _, ...document } = token().document;
     await loaded("flow", { ...token(), document });
     clock.advance(30 * SECOND - 1);
@@ -117,7 +117,7 @@ describe("a token that was read", () => {
     expect(memory.recent("flow")).toBeUndefined();
   });
 
-  test("is as old as the beginning of its read, however long that took", async () => {
+  test("has its age from the beginning of its read", async () => {
     const load = memory.load("flow", 0, false);
     clock.advance(3 * SECOND);
     reads[0]?.give(token());
@@ -128,7 +128,7 @@ describe("a token that was read", () => {
     expect(memory.recent("flow")).toBeUndefined();
   });
 
-  test("is there for an outage, however old it is", async () => {
+  test("is kept for an outage at any age (row 17)", async () => {
     const found = token();
     await loaded("flow", found);
     clock.advance(10 * HOUR);
@@ -136,7 +136,7 @@ describe("a token that was read", () => {
     expect(memory.last("other")).toBeUndefined();
   });
 
-  test("survives a store that fails", async () => {
+  test("is kept when a read fails (row 17)", async () => {
     const found = token();
     await loaded("flow", found);
     await failed("flow");
@@ -144,7 +144,7 @@ describe("a token that was read", () => {
     expect(memory.last("flow")).toBe(found);
   });
 
-  test("is not answered from a memory of the future: a clock that was set back makes it read again", async () => {
+  test("from the future, after the clock was set back, is read again (row 13)", async () => {
     await loaded("flow", token());
     clock.advance(-1);
     expect(memory.recent("flow")).toBeUndefined();
@@ -153,34 +153,34 @@ describe("a token that was read", () => {
   });
 });
 
-describe("a name that is not there", () => {
-  test("is believed missing for 5 s where it may be kept", async () => {
-    expect(await loaded("nobody", undefined, true)).toBeUndefined();
-    expect(memory.recent("nobody")).toBe("missing");
+describe("a name without a token", () => {
+  test("is cached as missing for 5 s if it may be", async () => {
+    expect(await loaded("missing", undefined, true)).toBeUndefined();
+    expect(memory.recent("missing")).toBe("missing");
     clock.advance(5 * SECOND - 1);
-    expect(memory.recent("nobody")).toBe("missing");
+    expect(memory.recent("missing")).toBe("missing");
     clock.advance(1);
-    expect(memory.recent("nobody")).toBeUndefined();
+    expect(memory.recent("missing")).toBeUndefined();
   });
 
-  test("is not remembered where it may not be kept", async () => {
-    await loaded("nobody", undefined, false);
-    expect(memory.recent("nobody")).toBeUndefined();
+  test("is not cached if it may not be", async () => {
+    await loaded("missing", undefined, false);
+    expect(memory.recent("missing")).toBeUndefined();
   });
 
-  test("is not answered as missing by a clock that was set back", async () => {
-    await loaded("nobody", undefined, true);
+  test("is not missing from the cache after the clock was set back (row 13)", async () => {
+    await loaded("missing", undefined, true);
     clock.advance(-1);
-    expect(memory.recent("nobody")).toBeUndefined();
+    expect(memory.recent("missing")).toBeUndefined();
   });
 
-  test("that is made then is there at the next read", async () => {
+  test("is found by the next read after it was created", async () => {
     await loaded("flow", undefined, true);
     await loaded("flow", token());
     expect(memory.recent("flow")).toMatchObject({ name: "flow" });
   });
 
-  test.each([true, false])("is forgotten where it was there before (kept: %s)", async (keep) => {
+  test.each([true, false])("drops its earlier token (cached: %s)", async (keep) => {
     await loaded("flow", token());
     await loaded("flow", undefined, keep);
     expect(memory.last("flow")).toBeUndefined();
@@ -188,7 +188,7 @@ describe("a name that is not there", () => {
   });
 });
 
-describe("readers at once", () => {
+describe("concurrent readers", () => {
   test("of one name share one read of the store", async () => {
     const loads = Array.from({ length: 100 }, () => memory.load("flow", 0, false));
     expect(reads).toHaveLength(1);
@@ -197,13 +197,13 @@ describe("readers at once", () => {
     expect(new Set(await Promise.all(loads))).toEqual(new Set([found]));
   });
 
-  test("of two names do not", () => {
+  test("of two names read twice", () => {
     memory.load("flow", 0, false);
     memory.load("other", 0, false);
     expect(reads.map(({ name }) => name)).toEqual(["flow", "other"]);
   });
 
-  test("share the failure, too, and the next one reads again", async () => {
+  test("share a failure, and the next one reads again", async () => {
     const loads = [memory.load("flow", 0, false), memory.load("flow", 0, false)];
     reads[0]?.fail(DOWN);
     for (const load of loads) await expect(load).rejects.toBe(DOWN);
@@ -211,15 +211,15 @@ describe("readers at once", () => {
     expect(reads).toHaveLength(2);
   });
 
-  test("a read that is over serves nobody who comes later", async () => {
+  test("that come after the end of a read start another", async () => {
     await loaded("flow", token());
     memory.load("flow", 0, false);
     expect(reads).toHaveLength(2);
   });
 });
 
-describe("a mark", () => {
-  test("is not served by a read that began before it", async () => {
+describe("a reader that must see a later document", () => {
+  test("does not join a read that began before", async () => {
     const before = memory.load("flow", 0, false);
     const after = memory.load("flow", memory.mark(), false);
     expect(reads).toHaveLength(2);
@@ -229,7 +229,7 @@ describe("a mark", () => {
     expect((await after)?.document.accessToken).toBe("new");
   });
 
-  test("is served by a read that began after it, which whoever has no mark joins", async () => {
+  test("joins a read that began after, as other readers do", async () => {
     const mark = memory.mark();
     const loads = [memory.load("flow", 0, false), memory.load("flow", mark, false)];
     expect(reads).toHaveLength(1);
@@ -237,7 +237,7 @@ describe("a mark", () => {
     expect(await loads[0]).toBe(await loads[1]);
   });
 
-  test("a read that was overtaken does not put the older document back", async () => {
+  test("keeps an overtaken read from putting the older document back", async () => {
     const before = memory.load("flow", 0, false);
     const after = memory.load("flow", memory.mark(), false);
     reads[1]?.give(named("new"));
@@ -248,7 +248,7 @@ describe("a mark", () => {
     expect(memory.recent("flow")).toMatchObject({ document: { accessToken: "new" } });
   });
 
-  test("a read that was overtaken does not make a token missing", async () => {
+  test("keeps an overtaken read from making a token missing", async () => {
     const first = memory.load("flow", 0, true);
     const second = memory.load("flow", memory.mark(), true);
     reads[1]?.give(token());
@@ -272,7 +272,7 @@ describe("a mark", () => {
     },
   );
 
-  test("the read that overtook is still the one to be joined when the older one ends", async () => {
+  test("joins the later of two reads also after the earlier one ended", async () => {
     const before = memory.load("flow", 0, false);
     const after = memory.load("flow", memory.mark(), false);
     reads[0]?.give(named("old"));
@@ -283,7 +283,7 @@ describe("a mark", () => {
     expect(await joined).toBe(await after);
   });
 
-  test("a document that was read is kept although the read that overtook it failed", async () => {
+  test("keeps a document although the later read failed", async () => {
     const before = memory.load("flow", 0, false);
     const after = memory.load("flow", memory.mark(), false);
     reads[0]?.give(named("only"));
@@ -294,15 +294,15 @@ describe("a mark", () => {
   });
 });
 
-describe("memory is bounded", () => {
-  test("to 5,000 tokens: the oldest makes room", async () => {
+describe("the cache is bounded", () => {
+  test("to 5,000 tokens: the oldest is dropped", async () => {
     for (let index = 0; index <= 5000; index++) await loaded(`t${index}`, token());
     expect(memory.last("t0")).toBeUndefined();
     expect(memory.last("t1")).toBeDefined();
     expect(memory.last("t5000")).toBeDefined();
   });
 
-  test("to 5,000 tokens: reading one anew makes it young, and pushes nobody out", async () => {
+  test("to 5,000 tokens: another read makes a token young and drops none", async () => {
     for (let index = 0; index < 5000; index++) await loaded(`t${index}`, token());
     await loaded("t0", token());
     expect(memory.last("t1")).toBeDefined();
@@ -321,7 +321,7 @@ describe("memory is bounded", () => {
 });
 
 describe("a store that does not answer", () => {
-  test("is away for 10 s after a read that failed", async () => {
+  test("is unavailable for 10 s after a failed read", async () => {
     expect(memory.isAway()).toBe(false);
     await failed("flow");
     expect(memory.isAway()).toBe(true);
@@ -331,20 +331,20 @@ describe("a store that does not answer", () => {
     expect(memory.isAway()).toBe(false);
   });
 
-  test("is away for 10 s after somebody waited in vain", () => {
+  test("is unavailable for 10 s after a wait without an answer", () => {
     memory.giveUp();
     expect(memory.isAway()).toBe(true);
     clock.advance(10 * SECOND);
     expect(memory.isAway()).toBe(false);
   });
 
-  test.each([token, () => undefined])("is back with the first answer, whatever that is", async (answer) => {
+  test.each([token, () => undefined])("is available again with its first answer", async (answer) => {
     await failed("flow");
     await loaded("other", answer());
     expect(memory.isAway()).toBe(false);
   });
 
-  test("is probed once a second", () => {
+  test("is tried once a second", () => {
     memory.giveUp();
     expect([memory.mayProbe(), memory.mayProbe()]).toEqual([true, false]);
     clock.advance(999);
@@ -353,7 +353,7 @@ describe("a store that does not answer", () => {
     expect([memory.mayProbe(), memory.mayProbe()]).toEqual([true, false]);
   });
 
-  test("a clock that was set back keeps it neither away nor unprobed", () => {
+  test("is neither unavailable nor untried because the clock was set back (row 13)", () => {
     memory.giveUp();
     memory.mayProbe();
     clock.advance(-HOUR);
@@ -362,14 +362,14 @@ describe("a store that does not answer", () => {
   });
 });
 
-/** One instance over the reads that the test answers. Its sleeps never end, unless its time is that of this machine. */
+/** One instance over the reads that the test answers. Its sleeps never end unless it has this machine's clock. */
 function instance(
   runtime: Runtime = { now: clock.now, sleep: () => new Promise(() => {}), secret: () => "" },
 ) {
   const asks: ((outcome: Outcome) => void)[] = [];
   const lookup = makeLookup({
     reader: { read: (name) => new Promise((give, fail) => reads.push({ name, give, fail })) },
-    askRefresher: () => new Promise((tell) => asks.push(tell)),
+    askRefresher: () => new Promise((answer) => asks.push(answer)),
     passphrases: { live: async () => ["shared"] },
     runtime,
     log: () => {},
@@ -384,11 +384,11 @@ function instance(
     });
   return { asks, ask };
 }
-/** Whatever can go on without the test goes on. */
+/** Lets all pending work go on. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-describe("after a refresh that it asked for", () => {
-  test("a reader is not given what another one began to read before", async () => {
+describe("lookup, after a refresh that it asked for,", () => {
+  test("gives a reader no document of an earlier read", async () => {
     const { ask, asks } = instance();
     const first = ask("old");
     await turn();
@@ -405,7 +405,7 @@ describe("after a refresh that it asked for", () => {
     expect((await other).body).toMatchObject({ token: "old" });
   });
 
-  test("nor is one who has nothing yet", async () => {
+  test("gives a reader without a token no document of an earlier read", async () => {
     const { ask, asks } = instance();
     const first = ask();
     await turn();
@@ -425,11 +425,11 @@ describe("after a refresh that it asked for", () => {
   });
 });
 
-describe("a hundred readers who wait for one ask", () => {
+describe("a hundred readers that wait for one ask", () => {
   test.each([
     ["with a live token", 11 * HOUR, "old"],
     ["with nothing", -1, undefined],
-  ])("%s: one read before it, one after it", async (_, left, rejected) => {
+  ])("%s read the store once before and once after it", async (_, left, rejected) => {
     const { ask, asks } = instance();
     const answers = Promise.all(Array.from({ length: 100 }, () => ask(rejected)));
     await turn();
@@ -468,7 +468,7 @@ describe("this machine's clock", () => {
     const soon = Date.now() + HOUR / 2;
     reads[0]?.give({ ...token(), document: { ...WELL, accessExpires: soon, refreshAt: soon + HOUR } });
     expect((await first).status).toBe(200);
-    // An hour passes, and the clock is set back by as much.
+    // An hour passes, and the clock is set back by an hour.
     const passed = performance.now() + HOUR;
     vi.spyOn(performance, "now").mockReturnValue(passed);
     const second = ask();

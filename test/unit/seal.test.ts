@@ -30,18 +30,18 @@ const SECRET = "canary-client-secret";
 
 async function opened(first: SealKeys) {
   const clock = fakeClock();
-  const state = { keys: first, reads: 0, broken: false, told: [] as string[] };
+  const state = { keys: first, reads: 0, broken: false, reported: [] as string[] };
   const read = async () => {
     state.reads++;
     if (state.broken) throw new Error("no answer");
     return state.keys;
   };
-  const kept = await keep(read, clock.now, ({ message }) => state.told.push(message));
+  const kept = await keep(read, clock.now, ({ message }) => state.reported.push(message));
   return { sealer: sealerWith(kept, clock.now), clock, state };
 }
 
 describe("a sealed value", () => {
-  test("is a compact JWE that names its key and its place, and opens there", async () => {
+  test("is a compact JWE that names its key, token and field, and opens for them", async () => {
     const { sealer } = await opened({ primary: NEW, all: [OLD, NEW] });
     const sealed = await sealer.seal(SECRET, SPOT);
     expect(isSealed(sealed)).toBe(true);
@@ -51,12 +51,12 @@ describe("a sealed value", () => {
     expect(await sealer.open(sealed, SPOT)).toBe(SECRET);
   });
 
-  test("is never the same twice", async () => {
+  test("differs each time", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     expect(await sealer.seal(SECRET, SPOT)).not.toBe(await sealer.seal(SECRET, SPOT));
   });
 
-  test("opens whatever text it was", async () => {
+  test("opens to the same string, for any string", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const texts = fc.string({ unit: "grapheme", minLength: 1 });
     await fc.assert(
@@ -76,7 +76,7 @@ describe("a sealed value", () => {
     await expect(sealer.open(sealed, spot)).rejects.toThrow("sealed for another token or another field");
   });
 
-  test("whose header was rewritten for another place does not open", async () => {
+  test("whose header was rewritten for another token does not open", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const [header = "", ...rest] = (await sealer.seal(SECRET, SPOT)).split(".");
     const moved = { ...JSON.parse(Buffer.from(header, "base64url").toString()), token: "support" };
@@ -86,7 +86,7 @@ describe("a sealed value", () => {
     );
   });
 
-  test("does not open with another key of the same name, nor without its key", async () => {
+  test("opens neither with another key of the same name nor without its key", async () => {
     const { sealer } = await opened({ primary: OLD, all: [OLD] });
     const sealed = await sealer.seal(SECRET, SPOT);
     const other = await opened({ primary: key("old", "other"), all: [key("old", "other")] });
@@ -98,7 +98,7 @@ describe("a sealed value", () => {
     await expect(unsealed.open(sealed, SPOT)).rejects.toThrow(/no sealing keys are configured \(SEAL_KEYS\)/);
   });
 
-  test("of another algorithm is refused, however good its key", async () => {
+  test("of another algorithm is refused, even with the right key", async () => {
     const { CompactEncrypt } = await import("jose");
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const sealed = await new CompactEncrypt(Buffer.from(SECRET))
@@ -107,7 +107,7 @@ describe("a sealed value", () => {
     await expect(sealer.open(sealed, SPOT)).rejects.toBeInstanceOf(Unopened);
   });
 
-  test("altered anywhere never opens, and is refused in words without the secret", async () => {
+  test("altered anywhere does not open, and its error does not contain the secret", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const sealed = await sealer.seal(SECRET, SPOT);
     await fc.assert(
@@ -118,7 +118,7 @@ describe("a sealed value", () => {
           const altered = sealed.slice(0, at) + by + sealed.slice(at + 1);
           const bytes = (text: string) =>
             text.split(".").map((part) => Buffer.from(part, "base64url").toString("hex"));
-          // The last letter of a part may carry bits that mean nothing.
+          // The last character of a part may have unused bits.
           if (bytes(altered).join() === bytes(sealed).join()) return;
           const problem = await sealer.open(altered, SPOT).catch((error: Error) => error);
           expect(problem).toBeInstanceOf(Unopened);
@@ -130,8 +130,8 @@ describe("a sealed value", () => {
   });
 });
 
-describe("the keys", () => {
-  test("that are not known are looked for again, once in ten seconds, and found without a restart", async () => {
+describe("the sealing keys", () => {
+  test("are read again for an unknown key, once in ten seconds, without a restart", async () => {
     const { sealer, clock, state } = await opened({ primary: OLD, all: [OLD] });
     const sealed = await (await opened({ primary: NEW, all: [NEW] })).sealer.seal(SECRET, SPOT);
     await expect(sealer.open(sealed, SPOT)).rejects.toBeInstanceOf(Unopened);
@@ -143,7 +143,7 @@ describe("the keys", () => {
     expect(state.reads).toBe(3);
   });
 
-  test("are read again once a minute, so that a promoted one seals; unreadable, they stay as they were", async () => {
+  test("are read again once a minute, and stay as they were when that fails", async () => {
     const { sealer, clock, state } = await opened({ primary: OLD, all: [OLD, NEW] });
     expect(keyOf(await sealer.seal(SECRET, SPOT))).toBe("old");
     state.keys = { primary: NEW, all: [OLD, NEW] };
@@ -152,10 +152,10 @@ describe("the keys", () => {
     state.broken = true;
     clock.advance(MINUTE);
     expect(keyOf(await sealer.seal(SECRET, SPOT))).toBe("new");
-    expect(state.told).toEqual(["no answer"]);
+    expect(state.reported).toEqual(["no answer"]);
   });
 
-  test("are a JSON Web Key Set that says which of them seals", () => {
+  test("are a JSON Web Key Set that names the key that seals", () => {
     const set = { primary: NEW, all: [OLD, { ...NEW, since: 1 }] };
     const text = formatSealKeys(set);
     expect(parseSealKeys(text)).toEqual({ primary: { ...NEW, since: 1 }, all: set.all });
@@ -182,15 +182,15 @@ describe("the keys", () => {
     ["none that seals", { keys: [jwk({ key_ops: ["decrypt"] })] }, /none of its keys may encrypt/],
     ["two that seal", { keys: [jwk({}), jwk({ kid: "b" })] }, /2 of its keys may encrypt/],
     ["two of one name", { keys: [jwk({}), jwk({ key_ops: ["decrypt"] })] }, /same kid/],
-  ])("are refused where they are %s, in words that quote none", (_, value, words) => {
+  ])("are refused when they are %s, without being quoted", (_, value, words) => {
     const text = typeof value === "string" ? value : JSON.stringify(value);
     expect(() => parseSealKeys(text)).toThrow(words);
     expect(() => parseSealKeys(text)).toThrow(/^(?!.*canary)/);
   });
 });
 
-describe("a document", () => {
-  test("keeps what lasts sealed, and all else as it is", async () => {
+describe("a document with sealing keys", () => {
+  test("stores long-lived secrets sealed, and other fields unchanged", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const fields = {
       clientId: "C1",
@@ -204,7 +204,7 @@ describe("a document", () => {
     expect(await openFields("sales", stored, sealer)).toEqual({ fields, unopened: {} });
   });
 
-  test("whose values were moved to another token keeps them unread, and says which", async () => {
+  test("with values moved from another token does not open them, and names their fields", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const stored = await sealFields("sales", { clientId: "C1", refreshToken: "canary-refresh" }, sealer);
     const { fields, unopened } = await openFields("support", stored, sealer);
@@ -212,13 +212,13 @@ describe("a document", () => {
     expect(unopened).toEqual({ refreshToken: "it was sealed for another token or another field" });
   });
 
-  test("written before sealing, or typed by hand, is read as it is", async () => {
+  test("written before sealing, or by hand, is read unchanged", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const fields = { clientSecret: ` ${SECRET}\n`, refreshToken: 7, scope: "s" };
     expect(await openFields("sales", fields, sealer)).toEqual({ fields, unopened: {} });
   });
 
-  test("sealed and then pasted with a line break still opens", async () => {
+  test("whose sealed value was pasted with a line break opens", async () => {
     const { sealer } = await opened({ primary: NEW, all: [NEW] });
     const { clientSecret } = await sealFields("sales", { clientSecret: SECRET }, sealer);
     const pasted = await openFields("sales", { clientSecret: `${clientSecret}\n` }, sealer);

@@ -14,7 +14,7 @@ import { lifetimes } from "./time-documents.ts";
 
 const names = fc.string({ minLength: 1, maxLength: 40 });
 
-describe("backoff after a transient failure", () => {
+describe("the backoff after transient failures", () => {
   const wait = (count: number, lifetime = 12 * HOUR, retryAfter?: number) =>
     backoffOf("name", { count, permanent: false, code: "http_503" }, lifetime, retryAfter);
   const around = (actual: number, expected: number) => {
@@ -31,17 +31,17 @@ describe("backoff after a transient failure", () => {
     [6, 10 * MINUTE],
     [7, 10 * MINUTE],
     [5000, 10 * MINUTE],
-  ])("the %ith in a row waits about %i ms", (count, expected) => {
+  ])("number %i in a row is about %i ms", (count, expected) => {
     around(wait(count), expected);
   });
 
-  test("a short-lived token is tried again within an eighth of its lifetime", () => {
+  test("is at most an eighth of the token's lifetime", () => {
     around(wait(9, HOUR), 7.5 * MINUTE);
     around(wait(9, 8 * MINUTE), MINUTE);
     around(wait(1, 80 * SECOND), 10 * SECOND);
   });
 
-  test("tokens that failed together come back apart", () => {
+  test("differs between tokens that failed together (row 11)", () => {
     const waits = Array.from({ length: 100 }, (_, index) =>
       Math.round(backoffOf(`token-${index}`, { count: 6, permanent: false, code: "timeout" }, 12 * HOUR)),
     );
@@ -49,7 +49,7 @@ describe("backoff after a transient failure", () => {
     expect(Math.max(...waits) - Math.min(...waits)).toBeGreaterThan(2 * MINUTE);
   });
 
-  test("is never over before a Retry-After", () => {
+  test("does not end before a Retry-After", () => {
     expect(wait(1, 12 * HOUR, 5 * MINUTE)).toBe(5 * MINUTE);
     expect(wait(1, HOUR, 5 * MINUTE)).toBe(5 * MINUTE);
     expect(wait(6, 12 * HOUR, SECOND)).toBe(wait(6));
@@ -60,7 +60,7 @@ describe("backoff after a transient failure", () => {
     expect(wait(1, 12 * HOUR, Number.POSITIVE_INFINITY)).toBe(LONGEST_RETRY_AFTER);
   });
 
-  test("for any row of failures: never now, never longer than the ladder with its jitter or the Retry-After", () => {
+  test("is neither zero nor longer than its step with jitter or the Retry-After, for any count", () => {
     const counts = fc.integer({ min: 1, max: 100_000 });
     fc.assert(
       fc.property(names, counts, lifetimes, fc.nat(3 * HOUR), (name, count, lifetime, retryAfter) => {
@@ -79,7 +79,7 @@ describe("backoff after a transient failure", () => {
   });
 });
 
-describe("backoff after a permanent failure: 10 min, 1 h, 6 h, then daily", () => {
+describe("the backoff after permanent failures (10 min, 1 h, 6 h, then daily)", () => {
   test.each([
     [1, 10 * MINUTE],
     [2, HOUR],
@@ -87,7 +87,7 @@ describe("backoff after a permanent failure: 10 min, 1 h, 6 h, then daily", () =
     [4, DAY],
     [5, DAY],
     [5000, DAY],
-  ])("the %ith in a row waits about %i ms, however short the token lives", (count, expected) => {
+  ])("number %i in a row is about %i ms, for any lifetime", (count, expected) => {
     for (const lifetime of [MINUTE, 12 * HOUR]) {
       const wait = backoffOf("name", { count, permanent: true, code: "invalid_grant" }, lifetime);
       expect(wait).toBeGreaterThanOrEqual(expected * 0.75);
@@ -96,7 +96,7 @@ describe("backoff after a permanent failure: 10 min, 1 h, 6 h, then daily", () =
   });
 });
 
-test("backoff while Webex returns the same token begins at a minute and ends at ten", () => {
+test("the backoff while Webex returns the same token begins at a minute and ends at ten", () => {
   const wait = (count: number) =>
     backoffOf("name", { count, permanent: false, code: UNCHANGED_CODE }, 12 * HOUR) / MINUTE;
   for (const [count, expected] of [

@@ -33,7 +33,7 @@ describe("the life of a held token", () => {
   });
 });
 
-describe("the lifetime is what the last grant said; for a document of Cisco's sample, what it can be told from", () => {
+describe("the lifetime is the last grant's, or derived for a document of Cisco's sample", () => {
   test.each<[string, TokenDocument, number]>([
     ["its own lifetime", { lifetime: 3600, accessExpires: NOW, lastRefresh: NOW - DAY }, HOUR],
     ["no lifetime: from the two instants", { accessExpires: NOW + HOUR, lastRefresh: NOW - HOUR }, 2 * HOUR],
@@ -62,7 +62,7 @@ describe("the threshold is two hours or half the lifetime, whichever is less", (
   });
 });
 
-describe("the scheduler comes before any reader", () => {
+describe("the sweep is due before any reader asks", () => {
   test.each([
     ["1 h", 3600, HOUR / 8],
     ["12 h", 43_200, 30 * MINUTE],
@@ -78,7 +78,7 @@ describe("the scheduler comes before any reader", () => {
     }
   });
 
-  test("for any name, lifetime and upper bound: due before a reader asks, and after it was made", () => {
+  test("for any name, lifetime and bound, and after the token was issued", () => {
     fc.assert(
       fc.property(
         names,
@@ -96,7 +96,7 @@ describe("the scheduler comes before any reader", () => {
     );
   });
 
-  test("one name is always due at the same instant", () => {
+  test("at the same time for the same name", () => {
     fc.assert(
       fc.property(names, lifetimes, (name, lifetime) => {
         const document = { lifetime, accessExpires: NOW + lifetime * SECOND };
@@ -108,7 +108,7 @@ describe("the scheduler comes before any reader", () => {
     );
   });
 
-  test("tokens made together are spread over the whole jitter", () => {
+  test("spread over the whole jitter for tokens issued together (row 11)", () => {
     const document = { lifetime: 43_200, accessExpires: NOW + 12 * HOUR };
     const tenths = Array.from({ length: 1000 }, (_, index) => {
       const at = scheduleOf(`token-${index}`, document, NOW, DEFAULT_THRESHOLD);
@@ -122,7 +122,7 @@ describe("the scheduler comes before any reader", () => {
   });
 });
 
-describe("a refresh token is used once more, a day before it ends", () => {
+describe("a refresh token is used once more a day before it ends (row 15)", () => {
   const lasting = (refreshExpires: number): TokenDocument => ({
     lifetime: 14 * 86_400,
     accessExpires: NOW + 14 * DAY,
@@ -131,11 +131,11 @@ describe("a refresh token is used once more, a day before it ends", () => {
   const schedule = (document: TokenDocument, now = NOW) =>
     scheduleOf("name", document, now, DEFAULT_THRESHOLD);
 
-  test("its access token outlives it: due a day before its end", () => {
+  test("when its access token outlives it", () => {
     expect(schedule(lasting(NOW + 5 * DAY))).toBe(NOW + 4 * DAY);
   });
 
-  test("its access token ends earlier: due for that", () => {
+  test("but earlier when its access token ends earlier", () => {
     const plain = schedule(without("refreshExpires", lasting(0)));
     expect(schedule(lasting(NOW + 60 * DAY))).toBe(plain);
   });
@@ -145,11 +145,11 @@ describe("a refresh token is used once more, a day before it ends", () => {
     ["an hour", HOUR],
     ["nothing", 0],
     ["less than nothing", -DAY],
-  ])("%s is left of it: the day before has been, and is not made up for again", (_, left) => {
+  ])("but not again with %s left", (_, left) => {
     expect(schedule(lasting(NOW + left))).toBe(schedule(without("refreshExpires", lasting(0))));
   });
 
-  test("after the refresh a day before its end, the next one is due as if it never ended", () => {
+  test("and the refresh after that is due as if it had no end", () => {
     const document = lasting(NOW + 5 * DAY);
     const at = schedule(document);
     expect(schedule({ ...document, accessExpires: at + 14 * DAY }, at)).toBeGreaterThan(at + 13 * DAY);
@@ -162,6 +162,6 @@ test.each([
   [NOW + 1001, 2],
   [NOW, 1],
   [NOW - DAY, 1],
-])("a caller is told whole seconds to wait, at least one", (instant, seconds) => {
+])("Retry-After is whole seconds, at least one", (instant, seconds) => {
   expect(secondsUntil(instant, NOW)).toBe(seconds);
 });
