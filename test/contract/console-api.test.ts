@@ -9,7 +9,7 @@ import { enter, type HttpAnswer, ORG, openShop, type Shop, send, workingToken } 
 import { freshProject } from "../support/emulator.ts";
 import { stopAll } from "../support/processes.ts";
 
-/** What the operator's page is told and what it can do, over HTTP, on a real store and against the strict sandbox. */
+/** The API of the operator's page over HTTP, with a real store and the sandbox. */
 
 let shop: Shop;
 let page: Awaited<ReturnType<typeof enter>>;
@@ -39,11 +39,11 @@ async function documentOf(name: string) {
 
 const OWN = "m".repeat(43);
 
-describe("no answer holds a secret", () => {
+describe("no answer of the console's API contains a secret", () => {
   const find = secretFinder();
   const settings = { redirectUri: "http://127.0.0.1:1/callback", scopes: "cjp:config_read" };
   const secrets = { clientSecret: "canary-client-secret-typed", refreshToken: "canary-refresh-token-typed" };
-  /** A request of each kind that works, and one that does not. */
+  /** A valid and an invalid request of each kind. */
   const asks: Record<
     keyof typeof ENDPOINTS,
     (name: string) => [works: object | string, fails: object | string]
@@ -93,7 +93,7 @@ describe("no answer holds a secret", () => {
     ],
   };
 
-  test("all kinds of requests are tried", () => {
+  test("all kinds of requests are listed", () => {
     expect(Object.keys(asks).sort()).toEqual(Object.keys(ENDPOINTS).sort());
   });
 
@@ -110,7 +110,7 @@ describe("no answer holds a secret", () => {
     }
   });
 
-  /** The consent's address holds its state, as Webex wants it, and the challenge; both are good for one consent only. */
+  /** The consent's address contains its state and challenge, which work for one consent. */
   function visiblePart(endpoint: string, { text, body }: HttpAnswer): string {
     if (endpoint !== "POST authorize" || body.url === undefined) return text;
     expect([...new URL(body.url).searchParams.keys()].sort()).toEqual(
@@ -128,8 +128,8 @@ describe("no answer holds a secret", () => {
   }
 });
 
-describe("the overview", () => {
-  test("shows each token as the command line does, and never says what has not changed", async () => {
+describe("the console's overview", () => {
+  test("has each token as the command line shows it, and only changes after that", async () => {
     const { name } = await added();
     const before = Date.now();
     const first = (await page.look("tokens")).body;
@@ -150,7 +150,7 @@ describe("the overview", () => {
     expect(same).toMatchObject({ whole: false, rows: [], gone: [] });
   });
 
-  test("tells at once what an order changed, and what is gone", async () => {
+  test("has a changed and a removed token at once", async () => {
     const [one, other] = [await added(), await added()];
     await page.order("sandbox/well");
     const { mark } = (await page.look("tokens")).body;
@@ -162,19 +162,19 @@ describe("the overview", () => {
     expect(next.gone).toEqual([other.name]);
   });
 
-  test("gives all to a page that another console told before", async () => {
+  test("has all tokens for a mark of another console", async () => {
     const { body } = await page.look("tokens?since=another.5");
     expect(body.whole).toBe(true);
     expect(body.rows.length).toBeGreaterThan(0);
   });
 
-  test("shows the last sweeps", async () => {
+  test("has the last sweeps", async () => {
     await until("a sweep", async () => (await page.look("tokens")).body.sweeps.last > 0);
   });
 });
 
-describe("adding a token", () => {
-  test("stores what was given, to be authorized next", async () => {
+describe("adding a token in the console", () => {
+  test("stores its settings, to be authorized next", async () => {
     const name = newName();
     const { clientId, clientSecret } = shop.client();
     const form = { name: ` ${name} `, clientId, clientSecret: `${clientSecret}\n`, scopes: "a, b a" };
@@ -190,7 +190,7 @@ describe("adding a token", () => {
     expect(body).toMatchObject({ row: { state: "not authorized" }, advice: { remedy: "authorize" } });
   });
 
-  test("tells all that is wrong at once, each by its field, and stores nothing", async () => {
+  test("reports each invalid field, and stores nothing", async () => {
     const form = { name: "a/b", clientSecret: "canary two words", redirectUri: "ftp://x", scopes: "" };
     const { status, body } = await page.order("add", form);
     expect(status).toBe(422);
@@ -204,7 +204,7 @@ describe("adding a token", () => {
     expect(JSON.stringify(body)).not.toContain("canary");
   });
 
-  test("never touches a token that is there", async () => {
+  test("does not change an existing token", async () => {
     const { name } = await added();
     const before = await documentOf(name);
     const form = { name, clientId: "other", clientSecret: "canary-client-secret-other", scopes: "a" };
@@ -216,12 +216,12 @@ describe("adding a token", () => {
   });
 });
 
-describe("a consent", () => {
+describe("a consent in the console", () => {
   const begin = async (name: string, more: object = {}) =>
     (await page.order("authorize", { name, ...more })).body;
   const result = async (id: string) => (await page.look(`consent?id=${id}`)).body;
 
-  test("is waited for, and ends with a token that works", async () => {
+  test("ends with a working token", async () => {
     const client = shop.client();
     const name = newName();
     await page.order("add", { name, ...client, scopes: "cjp:config_read" });
@@ -234,7 +234,7 @@ describe("a consent", () => {
     expect((await page.look(`token?name=${name}`)).body.row.state).toBe("working");
   });
 
-  test("that was refused says so, and what to do", async () => {
+  test("that was refused gives the reason and the remedy", async () => {
     const { name } = await added();
     const opened = await begin(name);
     const state = new URL(opened.url).searchParams.get("state") ?? "";
@@ -245,7 +245,7 @@ describe("a consent", () => {
     });
   });
 
-  test("can be finished with the address at which the browser ended", async () => {
+  test("can be finished with the pasted address of the callback", async () => {
     const { name } = await added({ accessToken: undefined, refreshToken: undefined });
     const opened = await begin(name);
     const address = (await consent(opened.url)).href;
@@ -255,7 +255,7 @@ describe("a consent", () => {
     expect(await page.order("authorize/paste", { name, address })).toMatchObject({ status: 409 });
   });
 
-  test("of an integration with a wrong secret says which settings to look at", async () => {
+  test("of an integration with a wrong secret names the settings to check", async () => {
     const { name } = await added({ clientSecret: "canary-client-secret-wrong" });
     const opened = await begin(name);
     await fetch(await consent(opened.url));
@@ -263,13 +263,13 @@ describe("a consent", () => {
     expect((await result(opened.consent)).text).toMatch(/check its client id, secret and redirect URI/);
   });
 
-  test("that nobody here asked for is not known", async () => {
+  test("that the console did not start is unknown", async () => {
     expect(await result("made-up")).toMatchObject({ state: "failed" });
   });
 });
 
-describe("acting on a token", () => {
-  test("a refresh brings a new access token, and says how long it lives", async () => {
+describe("an action of the console on a token:", () => {
+  test("a refresh gets a new access token and gives its life", async () => {
     const { name } = await added();
     const before = await documentOf(name);
     const { body } = await page.order("refresh", { name });
@@ -280,7 +280,7 @@ describe("acting on a token", () => {
     expect((await documentOf(name)).accessToken).not.toBe(before.accessToken);
   });
 
-  test("a refresh that Webex refuses says what to do, and the right secret mends it", async () => {
+  test("a refresh that Webex refuses gives the remedy, and works with the right secret", async () => {
     const { name, client } = await added({ clientSecret: "canary-client-secret-wrong" });
     const { body } = await page.order("refresh", { name });
     expect(body.well).toBe(false);
@@ -295,7 +295,7 @@ describe("acting on a token", () => {
     expect((await page.order("refresh", { name })).body.well).toBe(true);
   });
 
-  test("a refresh that fails for a while says that nothing is to be done", async () => {
+  test("a refresh that fails transiently needs no remedy", async () => {
     const { name, client } = await added();
     shop.sandbox.faults.add({ fault: "500", clientId: client.clientId });
     const { body } = await page.order("refresh", { name });
@@ -305,7 +305,7 @@ describe("acting on a token", () => {
     shop.sandbox.faults.clear();
   });
 
-  test("a passphrase of its own must be a strong one; only its hash is stored, and it can be taken away", async () => {
+  test("an own passphrase must be strong, is stored as a hash, and can be removed", async () => {
     const { name } = await added();
     expect((await page.order("passphrase", { name, passphrase: "weak" })).status).toBe(422);
     expect((await page.order("passphrase", { name, passphrase: OWN })).body.well).toBe(true);
@@ -314,7 +314,7 @@ describe("acting on a token", () => {
     expect((await documentOf(name)).passphraseHash).toBeUndefined();
   });
 
-  test("it is removed only when its name is typed exactly", async () => {
+  test("a removal needs the token's exact name", async () => {
     const { name } = await added();
     for (const confirm of ["", name.toUpperCase(), `${name}x`])
       expect((await page.order("remove", { name, confirm })).status).toBe(422);
@@ -350,7 +350,7 @@ describe("acting on a token", () => {
     expect((await page.order("refresh", { name })).body).toMatchObject({ well: true });
   });
 
-  test("a Service App that its manager gets no tokens for names that manager, and no other remedy", async () => {
+  test("a failure through a Service App's manager names that manager as the only remedy", async () => {
     const serviceApp = { applicationId: "none", targetOrg: ORG, manager: "nobody-here" };
     const lost = await added({
       serviceApp,
@@ -372,7 +372,7 @@ describe("acting on a token", () => {
     expect(advice.todo).toContain(`See to "${manager.name}" first`);
   });
 
-  test("a name that is not there is told, with the one that was meant", async () => {
+  test("an unknown name is refused with a similar one", async () => {
     const { name } = await added();
     const { status, body } = await page.order("refresh", { name: `${name}z` });
     expect(status).toBe(409);
@@ -380,7 +380,7 @@ describe("acting on a token", () => {
   });
 });
 
-test("the sandbox's faults are switched on and off, and its integrations made", async () => {
+test("the console switches the sandbox's faults and creates its integrations", async () => {
   const broken = await page.order("sandbox/fault", { fault: "slow", seconds: 30 });
   expect(broken.body.text).toContain('now "slow"');
   const { faults, known } = (await page.look("sandbox")).body;
@@ -399,7 +399,7 @@ test("the sandbox's faults are switched on and off, and its integrations made", 
   expect(shop.sandbox.authority.client("practice")?.scopes).toContain("extra:scope");
 });
 
-test("sealed values are not opened for the overview, and one that can't be opened is told", async () => {
+test("the console's overview opens no sealed values, and names one that cannot be opened", async () => {
   const sealed = "eyJhbGciOiJkaXIiLCJraWQiOiJvdGhlciJ9..aXYtY2FuYXJ5.dGV4dC1jYW5hcnk.dGFn";
   const { name } = await added({ refreshToken: sealed });
   const { row, advice } = (await page.look(`token?name=${name}`)).body;
@@ -408,7 +408,7 @@ test("sealed values are not opened for the overview, and one that can't be opene
   expect(advice.todo).toContain("SEAL_KEYS");
 });
 
-test("no secret is written where nobody said whether it is to be sealed", async () => {
+test("the console writes no secret before sealing is decided", async () => {
   const requireSealing = () => {
     throw new SettingsError("SEAL_KEYS is missing");
   };
@@ -420,7 +420,7 @@ test("no secret is written where nobody said whether it is to be sealed", async 
   await unsaid.close();
 });
 
-test("what is too large or no JSON is refused, and the console goes on", async () => {
+test("the console refuses a body that is too large or not JSON, and goes on", async () => {
   expect((await page.order("add", { name: "x".repeat(100_000) })).status).toBe(422);
   const { cookie } = page;
   const headers = {
@@ -434,7 +434,7 @@ test("what is too large or no JSON is refused, and the console goes on", async (
   expect((await page.look("about")).status).toBe(200);
 });
 
-test("a bug says nothing to the page but where to look, and nothing of what was worked on to the terminal", async () => {
+test("a bug in the console shows no data to the page or the terminal", async () => {
   const broken = await openShop({ open: () => Promise.reject(new Error("canary-secret of a bug")) });
   const { look } = await enter(broken);
   const answer = await look("token?name=any");
@@ -447,7 +447,7 @@ test("a bug says nothing to the page but where to look, and nothing of what was 
 
 const emulator = inject("firestoreEmulator");
 describe.skipIf(emulator === undefined)("on Firestore", () => {
-  test("the page sees, adds, changes and removes tokens", async () => {
+  test("the console lists, adds, changes and removes tokens", async () => {
     Object.assign(process.env, { FIRESTORE_EMULATOR_HOST: emulator });
     const documents = openFirestore({ project: freshProject(), database: "(default)" });
     const cloud = await openShop({ documents, metered: true });

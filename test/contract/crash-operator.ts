@@ -19,7 +19,7 @@ export interface Line {
   typed?: Typed;
 }
 
-/** One run of a command in a process of its own, killed or not, whose operator allows whatever address it prints. */
+/** One run of a command in its own process, perhaps killed, whose operator consents at the address it prints. */
 export async function runCommand<T>(
   { register, args, typed = {} }: Line,
   world: World,

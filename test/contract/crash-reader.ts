@@ -9,11 +9,11 @@ import type { World } from "../support/world.ts";
 
 const PASSPHRASE = "canary-passphrase-of-crashes";
 
-/** What a reader is told who comes just now, does not wait, and finds nobody to refresh the token. */
+/** The answer to a reader that does not wait, while there is no refresher. */
 async function answerTo(name: string, world: World): Promise<Reply> {
   const lookup = makeLookup({
     reader: tokenReader(world.documents, world.runtime.now),
-    askRefresher: () => Promise.reject(new Error("nobody is there")),
+    askRefresher: () => Promise.reject(new Error("there is no refresher")),
     passphrases: { live: () => [PASSPHRASE] },
     // No deadline is met by the clock that others move.
     runtime: { ...world.runtime, sleep: () => new Promise(() => {}) },

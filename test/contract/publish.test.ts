@@ -27,7 +27,7 @@ afterEach(async () => {
   await world.close();
 });
 
-/** A token of that age that is to be published now. */
+/** Adds a token of this age that is due to be published. */
 async function add(age = 0, wish: Partial<Publish> = {}): Promise<void> {
   const refreshAt = age === 0 ? world.clock.now() + 9 * HOUR : world.clock.now() - 1;
   const publish = { ...WISH, nextAt: world.clock.now() - 1, ...wish };
@@ -36,7 +36,7 @@ async function add(age = 0, wish: Partial<Publish> = {}): Promise<void> {
 }
 const held = async () => (await world.token(name)).document.accessToken;
 const published = async () => (await world.token(name)).document.publish;
-/** The contact centre, and how often it was asked for a variable. */
+/** The contact centre's variables, with a count of the reads. */
 function counted() {
   let count = 0;
   const read = (send: () => Promise<EndpointAnswer>) => {
@@ -45,14 +45,14 @@ function counted() {
   };
   return { asked: () => count, variables: between(world.variables, { read }) };
 }
-/** What is held is what flows read, and nobody has anything left to do. */
+/** The variable has the held token, and nothing is left to publish. */
 async function expectPublished(): Promise<void> {
   expect(variable(world)).toEqual({ ...VARIABLE, defaultValue: await held() });
   expect(await published()).toEqual({ ...WISH, publishedAt: expect.any(Number) });
 }
 
 describe("publishing", () => {
-  test("follows each refresh in the same sweep, and changes the value alone", async () => {
+  test("follows a refresh in the same sweep, and changes only the variable's value", async () => {
     await add(OLD, { nextAt: world.clock.now() + DAY });
     const before = await held();
     await sweep(world.sweeper());
@@ -61,7 +61,7 @@ describe("publishing", () => {
     expect(world.events("publish.done")).toEqual([{ token: name, variables: 1 }]);
   });
 
-  test("happens in sweeps only: a reader's refresh leaves word of it in the write of the grant", async () => {
+  test("happens only in sweeps: a reader's refresh marks the token as due to be published", async () => {
     await add(OLD, { nextAt: world.clock.now() + DAY });
     await refresh(name, { by: "reader" }, world.refresher());
     expect(variable(world)).toEqual(VARIABLE);
@@ -70,7 +70,7 @@ describe("publishing", () => {
     await expectPublished();
   });
 
-  test("what is published already is not written again", async () => {
+  test("does not write a value that the variable already has", async () => {
     await add();
     makeVariable(world, { defaultValue: (await held()) ?? "" });
     const { values, variables } = writes(world.variables);
@@ -79,7 +79,7 @@ describe("publishing", () => {
     await expectPublished();
   });
 
-  test("a token that has ended is not written: the next grant is", async () => {
+  test("skips a token that has ended, and writes the next grant", async () => {
     await add();
     await world.edit(name, { accessExpires: world.clock.now() - 1 });
     await sweep(world.sweeper());
@@ -90,7 +90,7 @@ describe("publishing", () => {
     await expectPublished();
   });
 
-  test("several variables hold it, and one that is missing keeps the others from nothing", async () => {
+  test("writes all variables of a token when one of them is missing", async () => {
     makeVariable(world, { id: "cad-2" });
     await add(0, { variables: ["nowhere", VARIABLE.id, "cad-2"] });
     await sweep(world.sweeper());
@@ -99,7 +99,7 @@ describe("publishing", () => {
     expect((await published())?.failure).toMatchObject({ code: "not_found", count: 1 });
   });
 
-  test("a live access token that is imported is published, though no refresh works", async () => {
+  test("writes an imported live access token whose refresh fails", async () => {
     await add(0, { nextAt: world.clock.now() + DAY });
     const { accessToken, accessExpires } = world.granted();
     const { clientId, clientSecret } = CLIENT;
@@ -112,7 +112,7 @@ describe("publishing", () => {
     await expectPublished();
   });
 
-  test("a variable that is missing does not hold up one that had a blip", async () => {
+  test("retries a variable that failed once although another one is missing", async () => {
     await add(0, { variables: ["nowhere", VARIABLE.id] });
     let reads = 0;
     const variables = between(world.variables, {
@@ -126,7 +126,7 @@ describe("publishing", () => {
   });
 
   test.each([undefined, CLIENT.scopes.join(" ")])(
-    "with the scope %j the token named is asked, or is not",
+    "uses the token named by via only without the scope: own scope %j",
     async (scope) => {
       await add(0, { via: "nobody" });
       await world.edit(name, { scope });
@@ -136,7 +136,7 @@ describe("publishing", () => {
     },
   );
 
-  test("another token writes where this one lacks the scope, and only there", async () => {
+  test("writes with another token when this one lacks the scope", async () => {
     const reading = { ...CLIENT, clientId: "reading", scopes: ["cjp:config_read"] };
     world.sandbox.authority.registerClient(reading);
     const via = `${name} writer`;
@@ -165,7 +165,7 @@ const FAULTY: [Fault, string, "publish.stuck" | "publish.failed", number][] = [
   ["variable-html", "invalid_response", "publish.failed", 30 * SECOND],
   ["down", "unavailable", "publish.failed", 30 * SECOND],
 ];
-describe("what the contact centre says is recorded, logged and backed off", () => {
+describe("a publication that fails is recorded, logged and backed off", () => {
   test.each(FAULTY)("%s: %s", async (fault, code, event, step) => {
     await add();
     world.sandbox.faults.add({ fault, times: 1 });
@@ -181,7 +181,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
     await expectPublished();
   });
 
-  test("a pause that is asked for keeps the token from its other variables, too", async () => {
+  test("after a 429, without the token's other variables", async () => {
     await add(0, { variables: ["cad-0", VARIABLE.id, "cad-2"] });
     world.sandbox.faults.add({ fault: "variable-429" });
     const { asked, variables } = counted();
@@ -190,7 +190,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
     expect((await published())?.failure?.code).toBe("rate_limited");
   });
 
-  test("a pause that is asked for ends the publishing of this sweep", async () => {
+  test("after a 429, without the sweep's other tokens", async () => {
     await add();
     const { publish = WISH } = (await world.token(name)).document;
     for (const other of range(5).map((index) => `${name}, no. ${index}`))
@@ -201,7 +201,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
     expect(asked()).toBe(1);
   });
 
-  test.each(["../../people", "a?b", ""])("an organization typed as %j leads nowhere", async (orgId) => {
+  test.each(["../../people", "a?b", ""])("without a request for the organization %j", async (orgId) => {
     await add();
     await world.edit(name, { orgId, accessToken: "canary-of-nobody" });
     const { asked, variables } = counted();
@@ -212,7 +212,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
   const UNFIT: [string, Partial<Variable>, string][] = [
     ["that is a number", { variableType: "Integer", defaultValue: "7" }, "not_a_string"],
   ];
-  test.each(UNFIT)("a variable %s is left as it is", async (_, more, code) => {
+  test.each(UNFIT)("with a variable %s, which is not changed", async (_, more, code) => {
     makeVariable(world, more);
     await add();
     const before = variable(world);
@@ -221,7 +221,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
     expect(variable(world)).toEqual(before);
   });
 
-  test("a token longer than 256 characters is never sent", async () => {
+  test("with a token longer than 256 characters, which is not sent", async () => {
     await add();
     await world.edit(name, { accessToken: "canary".padEnd(257, "x"), orgId: world.granted().orgId });
     const { values, variables } = writes(world.variables);
@@ -230,7 +230,7 @@ describe("what the contact centre says is recorded, logged and backed off", () =
     expect(values).toEqual([]);
   });
 
-  test("a day of refusals makes a handful of requests, and calls a person", async () => {
+  test("with eight requests at most in a day of refusals, each logged for the operator", async () => {
     await add();
     world.sandbox.faults.add({ fault: "variable-403" });
     const { asked, variables } = counted();
@@ -241,8 +241,8 @@ describe("what the contact centre says is recorded, logged and backed off", () =
   });
 });
 
-describe("a race", () => {
-  test("of two sweeps is won by one: it is written once", async () => {
+describe("publishing in a race", () => {
+  test("of five sweeps writes once", async () => {
     await add();
     const { values, variables } = writes(world.variables);
     await Promise.all(range(5).map(() => sweep(world.sweeper({ variables }))));
@@ -251,7 +251,7 @@ describe("a race", () => {
     await expectPublished();
   });
 
-  test("with a refresh between reading and writing: the old token is not written", async () => {
+  test("with a refresh between read and write does not write the old token", async () => {
     await add();
     const old = await held();
     const { values, variables } = writes(world.variables);
@@ -268,7 +268,7 @@ describe("a race", () => {
     await expectPublished();
   });
 
-  test("with a refresh while it is written: nobody else writes before that must be over", async () => {
+  test("with a refresh during the write lets no other sweep write meanwhile", async () => {
     await add();
     const old = await held();
     const { values, variables } = writes(world.variables);
@@ -286,7 +286,7 @@ describe("a race", () => {
     await expectPublished();
   });
 
-  test("of an old token that was held up beyond all measure: the newer one is published again", async () => {
+  test("with a write of an old token that is delayed past its lease writes the newer one again", async () => {
     await add();
     const { values, variables } = writes(world.variables);
     let frozen = false;
@@ -307,7 +307,7 @@ describe("a race", () => {
     await expectPublished();
   });
 
-  test("that a process frozen after its claim would lose: it does not write", async () => {
+  test("does not write in a process that was frozen after its claim", async () => {
     await add();
     const { values, variables } = writes(world.variables);
     const freezing = intercepted(world.documents, async ({ fields }, perform) => {
@@ -321,7 +321,7 @@ describe("a race", () => {
     await expectPublished();
   });
 
-  test("of many sweeps and refreshes never brings an older token after a newer one", async () => {
+  test("of sweeps and refreshes never writes an older token after a newer one", async () => {
     await add();
     const { values, variables } = writes(world.variables);
     const order: unknown[] = [await held()];
@@ -338,7 +338,7 @@ describe("a race", () => {
     await expectPublished();
   });
 
-  test("with a person who wishes for another variable: that one is written", async () => {
+  test("with an edit that names another variable writes that one", async () => {
     makeVariable(world, { id: "cad-2" });
     await add();
     const hooked = between(world.variables, {
@@ -353,7 +353,7 @@ describe("a race", () => {
     expect(variable(world, "cad-2")?.defaultValue).toBe(await held());
   });
 
-  test("with a person who wants it published no more: it stays so", async () => {
+  test("with an edit that ends publishing stays ended", async () => {
     await add();
     const hooked = between(world.variables, {
       async write(send) {
@@ -366,8 +366,8 @@ describe("a race", () => {
   });
 });
 
-describe("refreshes come first", () => {
-  test("a contact centre that hangs keeps no reader's refresh waiting, and ends the sweep soon", async () => {
+describe("refreshes come before publishing", () => {
+  test("a reader's refresh does not wait for a contact centre that hangs", async () => {
     await add();
     let asked = false;
     const hooked = between(world.variables, {
@@ -387,7 +387,7 @@ describe("refreshes come first", () => {
     expect((await published())?.failure?.code).toBe("unavailable");
   });
 
-  test("a contact centre that is slow does not keep the next sweep from its refreshes", async () => {
+  test("a slow contact centre does not delay the next sweep", async () => {
     await add();
     const { publish = WISH } = (await world.token(name)).document;
     const others = range(10).map((index) => `${name}, no. ${index}`);
@@ -410,7 +410,7 @@ describe("refreshes come first", () => {
     }
   });
 
-  test("many variables of one token, all slow, do not keep the next sweep from its refreshes", async () => {
+  test("many slow variables of one token do not delay the next sweep", async () => {
     const ids = range(10).map((index) => `cad-${index}`);
     for (const id of ids) makeVariable(world, { id });
     await add(0, { variables: ["nowhere", ...ids] });
@@ -430,14 +430,14 @@ describe("refreshes come first", () => {
     expect((await published())?.failure?.code).toBe("not_found");
   });
 
-  test("a sweep that does not get through them publishes nothing", async () => {
+  test("a sweep that does not finish its refreshes publishes nothing", async () => {
     await add(OLD);
     const { values, variables } = writes(world.variables);
     await sweep(world.sweeper({ variables, deadline: 0 }));
     expect(values).toEqual([]);
   });
 
-  test("a store that fails while it publishes fails no sweep", async () => {
+  test("a sweep succeeds when the store fails during publishing", async () => {
     await add();
     const documents = intercepted(world.documents, async ({ method, fields }, perform) => {
       if (method === "update" && fields?.publish) throw new StoreUnavailable("no answer in time");
@@ -450,16 +450,19 @@ describe("refreshes come first", () => {
     await expectPublished();
   });
 
-  test.each(["landed", "not performed"] as const)("a claim that timed out and %s", async (trouble) => {
-    await add();
-    const claimed = troubled(world.documents, trouble, ({ fields }) => fields?.publish !== undefined);
-    await sweep(world.sweeper({ store: tokenStore(claimed, world.runtime.now) }));
-    await sweepLater(world);
-    await expectPublished();
-  });
+  test.each(["landed", "not performed"] as const)(
+    "a claim whose write timed out and %s is made up for by the next sweep",
+    async (trouble) => {
+      await add();
+      const claimed = troubled(world.documents, trouble, ({ fields }) => fields?.publish !== undefined);
+      await sweep(world.sweeper({ store: tokenStore(claimed, world.runtime.now) }));
+      await sweepLater(world);
+      await expectPublished();
+    },
+  );
 });
 
-describe("killed while it publishes", () => {
+describe("a process killed while it publishes (row 4)", () => {
   let world: World;
   afterEach(async () => {
     await world.close();
@@ -477,7 +480,7 @@ describe("killed while it publishes", () => {
   test.each([
     ["a sweep that publishes", 0],
     ["a sweep that refreshes and publishes", OLD],
-  ])("%s: whatever its last step was, the next ones make it good", async (_, age) => {
+  ])("at each step of %s: the next sweeps publish the token", async (_, age) => {
     await prepare(age);
     const whole = mortalProcess(world);
     await sweep(world.sweeper(whole.parts));

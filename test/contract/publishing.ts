@@ -21,14 +21,14 @@ export const VARIABLE: Variable = {
 
 export const WISH: Publish = { variables: [VARIABLE.id], region: "us1" };
 
-/** Puts the variable there, as somebody made it in Control Hub. */
+/** Creates the variable in the contact centre, as Control Hub does. */
 export const makeVariable = (world: World, more: Partial<Variable> = {}) =>
   world.sandbox.authority.putVariable(ORG, { ...VARIABLE, ...more });
 
-/** What the contact centre has. */
+/** The variable in the contact centre. */
 export const variable = (world: World, id = VARIABLE.id) => world.sandbox.authority.variable(ORG, id);
 
-/** The same API, with something between it and whoever asks. */
+/** The same API with a hook around each request. */
 export function between(
   variables: GlobalVariables,
   hooks: Partial<Record<"read" | "write", (send: () => Promise<EndpointAnswer>) => Promise<EndpointAnswer>>>,
@@ -40,7 +40,7 @@ export function between(
   };
 }
 
-/** Every value that reaches the contact centre, in that order. */
+/** The API, with the values sent to the contact centre in order. */
 export function writes(variables: GlobalVariables) {
   const values: unknown[] = [];
   const noted: GlobalVariables = {
@@ -53,7 +53,7 @@ export function writes(variables: GlobalVariables) {
   return { values, variables: noted };
 }
 
-/** A sweep a minute, twice: whatever was under way is over by the second. */
+/** Two sweeps, a minute apart, which finish all pending work. */
 export async function sweepLater(world: World): Promise<Sweep> {
   world.clock.advance(MINUTE);
   await sweep(world.sweeper());

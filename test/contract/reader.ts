@@ -151,8 +151,8 @@ export function readerContract(
     }
 
     test("a missing document reads as undefined", async () => {
-      expect(await place.reader.read("tokens", "nobody")).toBeUndefined();
-      expect(await tokens.read("nobody")).toBeUndefined();
+      expect(await place.reader.read("tokens", "missing")).toBeUndefined();
+      expect(await tokens.read("missing")).toBeUndefined();
       expect(await place.reader.read("status", "sweeps")).toBeUndefined();
     });
 
@@ -177,7 +177,7 @@ export function readerContract(
       });
     });
 
-    test("a lease and a failure read whole, whatever the types of their instants", async () => {
+    test("a lease and a failure read whole, with times of any type", async () => {
       const { document, mistyped } = await made({
         lease: {
           mapValue: {

@@ -16,7 +16,7 @@ describe("a refresh", () => {
     await world.add("t", world.granted(OLD));
   });
 
-  test("that brings a new refresh token stores it, and goes on with it", async () => {
+  test("with a new refresh token stores and uses it", async () => {
     const { refreshToken } = (await world.token("t")).document;
     world.sandbox.faults.add({ fault: "rotate", times: 1 });
     expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
@@ -25,19 +25,22 @@ describe("a refresh", () => {
     expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
   });
 
-  test.each(["omit", "null-fields"] as const)("keeps what the answer left out (%s)", async (fault) => {
-    await world.edit("t", { scope: "granted once", lifetime: 7200 });
-    const { document: before } = await world.token("t");
-    world.sandbox.faults.add({ fault });
-    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
-    const { document } = await world.token("t");
-    const { refreshToken, refreshExpires } = before;
-    expect(document).toMatchObject({ refreshToken, refreshExpires, scope: "granted once", lifetime: 7200 });
-    expect(document.accessExpires).toBe(world.clock.now() + 2 * HOUR);
-    expect(world.live(document.accessToken)).toBe(true);
-  });
+  test.each(["omit", "null-fields"] as const)(
+    "keeps the fields that the answer leaves out: %s (row 5)",
+    async (fault) => {
+      await world.edit("t", { scope: "granted once", lifetime: 7200 });
+      const { document: before } = await world.token("t");
+      world.sandbox.faults.add({ fault });
+      expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+      const { document } = await world.token("t");
+      const { refreshToken, refreshExpires } = before;
+      expect(document).toMatchObject({ refreshToken, refreshExpires, scope: "granted once", lifetime: 7200 });
+      expect(document.accessExpires).toBe(world.clock.now() + 2 * HOUR);
+      expect(world.live(document.accessToken)).toBe(true);
+    },
+  );
 
-  test("reads numbers that come as strings", async () => {
+  test("reads numbers that are strings (row 14)", async () => {
     world.sandbox.faults.add({ fault: "strings" });
     await refresh("t", READER, world.refresher());
     const { document } = await world.token("t");
@@ -46,7 +49,7 @@ describe("a refresh", () => {
     expect(document.lifetime).toBe(43_199);
   });
 
-  test("that is answered with the same token again does not loop", async () => {
+  test("with an unchanged token does not loop (row 14)", async () => {
     world.sandbox.faults.add({ fault: "same-token" });
     const { access_token, refresh_token } = world.sandbox.authority.issue("C1");
     const accessExpires = world.clock.now() + 43_199 * SECOND;
@@ -64,7 +67,7 @@ describe("a refresh", () => {
     expect(world.critical()).toEqual([]);
   });
 
-  test("that is answered with the same token, and not how long it lives, adds nothing to its life", async () => {
+  test("with an unchanged token and no lifetime keeps its end (row 14)", async () => {
     const { accessToken, accessExpires } = (await world.token("t")).document;
     const body = JSON.stringify({ access_token: accessToken, token_type: "Bearer" });
     const endpoint: TokenEndpoint = { ...world.endpoint, refresh: async () => ({ status: 200, body }) };
@@ -72,7 +75,7 @@ describe("a refresh", () => {
     expect((await world.token("t")).document).toMatchObject({ accessToken, accessExpires });
   });
 
-  test("of a rejected token that Webex returns again is tried more and more rarely", async () => {
+  test("of a rejected token that Webex returns unchanged is tried less and less often", async () => {
     world.sandbox.faults.add({ fault: "same-token" });
     await refresh("t", READER, world.refresher());
     const { accessToken, accessExpires } = (await world.token("t")).document;

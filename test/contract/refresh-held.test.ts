@@ -15,7 +15,7 @@ describe("a refresh", () => {
     await world.add("t", world.granted(OLD));
   });
 
-  test("of a revoked token asks a handful of times in a day of sweeps and reads, and alerts once", async () => {
+  test("of a revoked token is asked for five times at most in a day of sweeps and reads, and alerts once (row 7)", async () => {
     const { accessToken } = (await world.token("t")).document;
     world.sandbox.authority.revoke();
     const sweeper = world.sweeper();
@@ -27,7 +27,7 @@ describe("a refresh", () => {
     expect((await world.token("t")).document).toMatchObject({ accessToken, failure: { permanent: true } });
   });
 
-  test("with a secret that was mended after a long backoff is tried by the next ask, at once", async () => {
+  test("with a secret corrected after a long backoff is tried by the next ask (row 16)", async () => {
     await world.edit("t", { clientSecret: "wrong" });
     await world.sweepFor(4 * HOUR);
     expect((await world.token("t")).document.failure?.count).toBeGreaterThanOrEqual(3);
@@ -39,7 +39,7 @@ describe("a refresh", () => {
     expect((await world.token("t")).document.failure).toBeUndefined();
   });
 
-  test("with a secret that was changed for another wrong one is a new refusal, and told anew", async () => {
+  test("with another wrong secret is a new refusal with a new alert", async () => {
     await world.edit("t", { clientSecret: "wrong" });
     await refresh("t", READER, world.refresher());
     await world.edit("t", { clientSecret: "canary-wrong-secret" });
@@ -54,7 +54,7 @@ describe("a refresh", () => {
     ["clientSecret", undefined, "missing_clientSecret"],
     ["clientSecret", 12, "mistyped_clientSecret"],
   ])(
-    "without %s (%j) is a permanent failure that names it, and Webex is not asked",
+    "without %s (%j) is a permanent failure that names it, without a request to Webex",
     async (field, value, code) => {
       await world.edit("t", { [field]: value });
       const { document: before } = await world.token("t");
@@ -75,7 +75,7 @@ describe("a refresh", () => {
     },
   );
 
-  test("held back by a 429 asks nobody for anything until its Retry-After is over", async () => {
+  test("of any token is held after a 429 until its Retry-After ends", async () => {
     await world.add("u", world.granted(OLD));
     world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 1 });
     const refresher = world.refresher();
@@ -90,7 +90,7 @@ describe("a refresh", () => {
     expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
   });
 
-  test("that an ending process passes over keeps nobody from asking the next one at once", async () => {
+  test("that an ending process declines can be asked of the next one at once", async () => {
     const ending = world.refresher();
     rest(ending);
     const now = world.clock.now();
@@ -107,13 +107,13 @@ describe("a refresh", () => {
     expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
   });
 
-  test("is not held back for hours where the clock is set back after a 429", async () => {
+  test("is not held for hours when the clock is set back after a 429 (row 13)", async () => {
     const refresher = world.refresher();
     refresher.hold.until = world.clock.now() + HOUR;
     expect(await refresh("t", READER, refresher)).toEqual({ outcome: "refreshed" });
   });
 
-  test("keeps the longer of two holds: a 429 without Retry-After does not end that of another", async () => {
+  test("keeps the longer of two holds after a 429 without Retry-After", async () => {
     await world.add("u", world.granted(OLD));
     world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 1 });
     world.sandbox.faults.add({ fault: "429-none", times: 1 });

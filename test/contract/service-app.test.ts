@@ -36,14 +36,14 @@ afterEach(async () => {
 });
 
 const serviceApp = (): ServiceApp => ({ applicationId: APPLICATION, targetOrg: ORG, manager });
-/** A Service App whose refresh token Webex has ended. */
+/** Adds a Service App whose refresh token Webex has revoked. */
 async function addRefused(more: RawFields = {}): Promise<void> {
   await world.add(name, { ...world.granted(OLD, APP), serviceApp: serviceApp(), ...more });
   world.sandbox.authority.revoke({ clientId: "app" });
 }
 const document = async () => (await world.token(name)).document;
 const issued = () => world.sandbox.authority.counters().service_app.received;
-async function expectHealed(): Promise<void> {
+async function expectRecovered(): Promise<void> {
   const { accessToken, failure, lease, accessExpires, refreshAt } = await document();
   expect(world.live(accessToken)).toBe(true);
   expect([failure, lease]).toEqual([undefined, undefined]);
@@ -51,11 +51,11 @@ async function expectHealed(): Promise<void> {
 }
 
 describe("a Service App", () => {
-  test("whose refresh token is refused is given new tokens through its manager, at once", async () => {
+  test("whose refresh token is refused gets new tokens through its manager at once", async () => {
     await addRefused();
     const before = await document();
     expect(await refresh(name, READER, world.refresher())).toEqual({ outcome: "refreshed" });
-    await expectHealed();
+    await expectRecovered();
     const { refreshToken, serviceApp: kept } = await document();
     expect(refreshToken).not.toBe(before.refreshToken);
     expect(kept).toEqual(serviceApp());
@@ -65,18 +65,18 @@ describe("a Service App", () => {
     expect([world.refreshes(), issued()]).toEqual([2, 1]);
   });
 
-  test("without any token is given its first ones by the sweep", async () => {
+  test("without tokens gets its first ones in a sweep", async () => {
     const { clientId, clientSecret } = APP;
     await world.add(name, { clientId, clientSecret, serviceApp: serviceApp(), refreshAt: 1 });
     await sweep(world.sweeper());
-    await expectHealed();
+    await expectRecovered();
     expect([world.refreshes(), issued()]).toEqual([0, 1]);
   });
 
-  test("is asked for once, however many readers come at once", async () => {
+  test("is issued tokens once for twenty readers at once", async () => {
     await addRefused();
     await Promise.all(range(20).map(() => refresh(name, READER, world.refresher())));
-    await expectHealed();
+    await expectRecovered();
     expect([world.refreshes(), issued()]).toEqual([1, 1]);
   });
 
@@ -89,14 +89,14 @@ describe("a Service App", () => {
     expect(variable(world)?.defaultValue).toBe((await document()).accessToken);
   });
 
-  test("is not asked for where its own refresh token serves", async () => {
+  test("is not issued tokens while its own refresh token works", async () => {
     await world.add(name, { ...world.granted(OLD, APP), serviceApp: serviceApp() });
     await sweep(world.sweeper());
-    await expectHealed();
+    await expectRecovered();
     expect(issued()).toBe(0);
   });
 
-  test("is not asked for because of a blip", async () => {
+  test("is not issued tokens after a transient failure", async () => {
     await world.add(name, { ...world.granted(OLD, APP), serviceApp: serviceApp() });
     world.sandbox.faults.add({ fault: "500" });
     await refresh(name, READER, world.refresher());
@@ -104,7 +104,7 @@ describe("a Service App", () => {
   });
 });
 
-describe("what can go wrong on the way through the manager", () => {
+describe("a Service App whose manager fails", () => {
   const lasting: [string, string, () => unknown][] = [
     [
       "no administrator has authorized it",
@@ -117,17 +117,17 @@ describe("what can go wrong on the way through the manager", () => {
         }),
     ],
     [
-      "it does not exist",
+      "the application does not exist",
       "app_http_404",
       () => world.edit(name, { serviceApp: { ...serviceApp(), applicationId: "another" } }),
     ],
-    ["the manager's token is not taken", "app_http_401", revokeManager],
+    ["Webex rejects the manager's token", "app_http_401", revokeManager],
     ["the manager does not exist", "app_manager_missing", () => world.store.remove(manager)],
   ];
   function revokeManager() {
     world.sandbox.authority.revoke({ clientId: "manager", accessTokens: true });
   }
-  test.each(lasting)("%s: %s calls a person, and is tried again step by step", async (_, code, spoil) => {
+  test.each(lasting)("because %s alerts with %s and backs off", async (_, code, spoil) => {
     await addRefused();
     await spoil();
     await sweep(world.sweeper());
@@ -148,7 +148,7 @@ describe("what can go wrong on the way through the manager", () => {
     ["down", "app_network"],
     ["empty-token", "app_no_access_token"],
   ];
-  test.each(PASSING)("%s: it is tried again soon, and heals alone", async (fault, code) => {
+  test.each(PASSING)("with %s is retried soon, and recovers", async (fault, code) => {
     await addRefused();
     const endpoint: TokenEndpoint = {
       ...world.endpoint,
@@ -163,10 +163,10 @@ describe("what can go wrong on the way through the manager", () => {
     });
     expect(world.events("refresh.refused")).toEqual([]);
     await world.sweepFor(3 * MINUTE);
-    await expectHealed();
+    await expectRecovered();
   });
 
-  test("a manager that has ended costs no request, and nothing is lost by waiting for it", async () => {
+  test("with an ended token sends no request, and recovers with the manager", async () => {
     await addRefused();
     const { accessExpires } = (await world.token(manager)).document;
     await world.edit(manager, { accessExpires: world.clock.now() - 1, refreshAt: world.clock.now() + DAY });
@@ -175,10 +175,10 @@ describe("what can go wrong on the way through the manager", () => {
     expect([world.refreshes(), issued()]).toEqual([1, 0]);
     await world.edit(manager, { accessExpires });
     await world.sweepFor(15 * MINUTE);
-    await expectHealed();
+    await expectRecovered();
   });
 
-  test("a store that does not tell of the manager is a blip", async () => {
+  test("because the store does not answer is retried soon", async () => {
     await addRefused();
     let reads = 0;
     const documents = intercepted(world.documents, async ({ method }, perform) => {
@@ -190,10 +190,10 @@ describe("what can go wrong on the way through the manager", () => {
     expect(outcome).toMatchObject({ code: "app_manager_unread", permanent: false });
     expect((await document()).lease).toBeUndefined();
     await world.sweepFor(3 * MINUTE);
-    await expectHealed();
+    await expectRecovered();
   });
 
-  test("a new secret, typed while it is asked for, wins", async () => {
+  test("after a new secret was typed discards the issued tokens", async () => {
     await addRefused();
     const endpoint: TokenEndpoint = {
       ...world.endpoint,
@@ -208,8 +208,8 @@ describe("what can go wrong on the way through the manager", () => {
   });
 });
 
-describe("another Service App, typed by hand,", () => {
-  test("wins over the tokens that were asked for as the one before", async () => {
+describe("a Service App replaced by hand", () => {
+  test("discards tokens issued for the one before", async () => {
     await addRefused({ serviceApp: { ...serviceApp(), targetOrg: ORG } });
     const before = (await document()).accessToken;
     const endpoint: TokenEndpoint = {
@@ -225,19 +225,19 @@ describe("another Service App, typed by hand,", () => {
     expect([accessToken, lease, kept?.targetOrg]).toEqual([before, undefined, "another-organization"]);
   });
 
-  test("is asked for at once, whatever was refused before", async () => {
-    await addRefused({ serviceApp: { ...serviceApp(), manager: "nobody" } });
+  test("is issued tokens at once although the one before was refused", async () => {
+    await addRefused({ serviceApp: { ...serviceApp(), manager: "missing" } });
     await sweep(world.sweeper());
     expect((await document()).failure).toMatchObject({ code: "app_manager_missing", permanent: true });
     expect(await refresh(name, READER, world.refresher())).toMatchObject({ outcome: "deferred" });
     await world.edit(name, { serviceApp: serviceApp() });
     expect(await refresh(name, READER, world.refresher())).toEqual({ outcome: "refreshed" });
-    await expectHealed();
+    await expectRecovered();
   });
 });
 
-describe("a circle of managers", () => {
-  test("that was typed by hand is no storm: nobody asks in turn", async () => {
+describe("a cycle of managers", () => {
+  test("of two Service Apps sends twelve requests a day at most", async () => {
     const other = `${name} other`;
     await addRefused({ serviceApp: { ...serviceApp(), manager: other } });
     const circle = { ...world.granted(OLD, APP), serviceApp: { ...serviceApp(), manager: name } };
@@ -253,7 +253,7 @@ describe("a circle of managers", () => {
     expect(stateOf(await world.token(name), world.clock.now())).not.toBe("working");
   });
 
-  test("of one asks with what it holds, and ends there", async () => {
+  test("of one asks once with its own token", async () => {
     await addRefused({ serviceApp: { ...serviceApp(), manager: name } });
     const outcome = await refresh(name, READER, world.refresher());
     expect(outcome).toEqual({ outcome: "failed", code: "app_http_403", permanent: true });
@@ -261,8 +261,8 @@ describe("a circle of managers", () => {
   });
 });
 
-describe("killed while it heals", () => {
-  test("whatever the last step was, no reader meets a lie, and it heals within a minute", async () => {
+describe("a process killed while it gets a Service App's tokens (row 4)", () => {
+  test("at each step: readers get true answers, and the token recovers within a minute", async () => {
     await addRefused();
     const whole = mortalProcess(world);
     await refresh(name, READER, world.refresher(whole.parts));

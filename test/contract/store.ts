@@ -71,8 +71,8 @@ export function storeContract(name: string, open: () => Promise<DocumentStore>, 
 
     describe("one document", () => {
       test("a missing document reads as undefined", async () => {
-        expect(await documents.read("tokens", "nobody")).toBeUndefined();
-        expect(await tokens.read("nobody")).toBeUndefined();
+        expect(await documents.read("tokens", "missing")).toBeUndefined();
+        expect(await tokens.read("missing")).toBeUndefined();
       });
 
       test("is created once: a second creation is refused and changes nothing", async () => {

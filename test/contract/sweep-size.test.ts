@@ -185,7 +185,7 @@ describe("a sweep of 1,100 due tokens", () => {
     expect(first.refreshed).toBeGreaterThanOrEqual(200);
     expect(first.refreshed).toBeLessThanOrEqual(210);
     expect(first.remaining).toBe(1300 - first.refreshed);
-    // Two pages at most were read in vain.
+    // Two pages at most were read and not used.
     expect(read.upTo).toBeLessThanOrEqual(first.refreshed + 2 * PAGE);
     const second = await sweep(sweeperOf(store, endpoint, { deadline: 1_000_000 }));
     expect(second).toMatchObject({
