@@ -66,27 +66,45 @@ export interface ExchangeRequest {
 }
 
 /**
- * What an answer of the token endpoint means. Only a JSON refusal with a `final` status is final, whichever of Webex's
- * two shapes it has; a blip must never be taken for death (an HTML page, a redirect, 403, 5xx: all transient).
+ * What an answer of the token endpoint means. A refusal is final only as JSON with a `final` status, in either of Webex's
+ * two shapes, and only where it asks for no retry. Everything else is transient: an HTML page, a redirect, 403, 5xx, an
+ * answer with `Retry-After`, and the error words of `TRANSIENT` whatever their status.
  */
 export function judge(answer: EndpointAnswer, now: number, final: readonly number[] = [400, 401]): Verdict {
   if ("error" in answer) return refused(answer.error);
   const { status } = answer;
   const body = jsonOf(answer.body);
-  if (status === 429) return refused(RATE_LIMITED, retryAfterOf(answer.retryAfter, now) ?? 0);
-  if (status === 200) return body === undefined ? refused("not_json") : judgeGrant(body);
   const retryAfter = retryAfterOf(answer.retryAfter, now);
-  if (final.includes(status) && body !== undefined)
-    return { refusal: { code: errorCode(body, status), permanent: true } };
-  return refused(`http_${status}`, retryAfter);
+  if (status === 429) return refused(RATE_LIMITED, retryAfter ?? 0);
+  const granted = GRANTED.includes(status);
+  if (granted && body === undefined) return refused("not_json");
+  if (body === undefined) return refused(`http_${status}`, retryAfter);
+  if (granted && (tokenOf(body.access_token) !== undefined || wordOf(body) === undefined))
+    return judgeGrant(body);
+  // A refusal that came as 200 is judged by its error word, which some gateways do not turn into a status.
+  const code = errorCode(body, status);
+  const mayBeFinal = granted || final.includes(status);
+  if (mayBeFinal && !TRANSIENT.includes(code) && !answer.retryAfter?.trim())
+    return { refusal: { code, permanent: true } };
+  return refused(mayBeFinal || TRANSIENT.includes(code) ? code : `http_${status}`, retryAfter);
 }
 
-/** Seconds or an HTTP date (RFC 9110 §10.2.3) → ms. `undefined`: absent or, as Webex sends at times, nonsense. */
+/** 201 and 203 carry a grant as 200 does: the token exists, and asking again would only make another. */
+const GRANTED = [200, 201, 203];
+
+/** Error words that say "later" (RFC 6749 §4.1.2.1; RFC 8628 §3.5): never a reason to call a person. */
+const TRANSIENT = ["temporarily_unavailable", "server_error", "slow_down"];
+
+/**
+ * Seconds or an HTTP date (RFC 9110 §10.2.3) → ms. Decimal seconds are rounded up, although the RFC has whole ones only.
+ * `undefined`: absent or, as Webex sends at times, nonsense.
+ */
 export function retryAfterOf(header: string | undefined, now: number): number | undefined {
   const value = header?.trim();
   if (value === undefined || value === "") return undefined;
-  if (/^\d+$/.test(value)) return Math.min(Number(value) * SECOND, LONGEST_RETRY_AFTER);
-  // "rand(30),add(30)" was seen in public code: a template that nobody filled in. It means 30 to 60 s.
+  if (/^\d+(\.\d+)?$/.test(value))
+    return Math.min(Math.ceil(Number(value)) * SECOND, LONGEST_RETRY_AFTER);
+  // "rand(30),add(30)" was seen in public code: a template that was never filled in. It means 30 to 60 s.
   if (/^rand\(\d+\)/.test(value)) return MINUTE;
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.min(Math.max(0, date - now), LONGEST_RETRY_AFTER);
@@ -134,11 +152,12 @@ function jsonOf(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The identity broker's `error`, where it looks like one (RFC 6749 §5.2); else the status. Text is never kept. */
-function errorCode(body: Record<string, unknown>, status: number): string {
-  const { error } = body;
+/** The identity broker's `error` word (RFC 6749 §5.2), else the status. Other text of the answer is never kept. */
+const errorCode = (body: Record<string, unknown>, status: number) => wordOf(body) ?? `http_${status}`;
+
+function wordOf({ error }: Record<string, unknown>): string | undefined {
   const isWord = typeof error === "string" && /^[a-z_]{1,40}$/.test(error) && !OWN_WORDS.includes(error);
-  return isWord ? error : `http_${status}`;
+  return isWord ? error : undefined;
 }
 
 /** Codes that mean something else here. */

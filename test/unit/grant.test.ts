@@ -147,6 +147,48 @@ describe("a refusal with JSON and 400 or 401 is permanent", () => {
   });
 });
 
+test.each([200, 201, 203])("a grant with status %i is a grant", (status) => {
+  expect(answered(status, FULL).grant?.accessToken).toBe(FULL.access_token);
+});
+
+describe("a success with an error word and no token is judged by that word", () => {
+  test.each([200, 201, 203])("invalid_grant with %i is final", (status) => {
+    expect(answered(status, { error: "invalid_grant" })).toEqual(permanent("invalid_grant"));
+  });
+
+  test("temporarily_unavailable with 200 is transient", () => {
+    expect(answered(200, { error: "temporarily_unavailable" })).toEqual(transient("temporarily_unavailable"));
+  });
+
+  test("an error that is no word is a missing token", () => {
+    expect(answered(200, { error: { code: 7 } })).toEqual(transient("no_access_token"));
+  });
+});
+
+describe("a refusal that says later is transient whatever its status (row 32)", () => {
+  const words = ["temporarily_unavailable", "server_error", "slow_down"];
+  test.each(words.flatMap((word) => [400, 401, 403, 503].map((status) => [word, status] as const)))(
+    "%s with %i",
+    (error, status) => {
+      expect(answered(status, { error })).toEqual(transient(error));
+    },
+  );
+
+  test.each([400, 401])("%i with Retry-After is asked again after that time", (status) => {
+    expect(answered(status, { message: "made-up" }, "20")).toEqual({
+      refusal: { code: `http_${status}`, permanent: false, retryAfter: 20_000 },
+    });
+  });
+
+  test("a Retry-After that makes no sense still asks for a retry", () => {
+    expect(answered(400, { error: "invalid_grant" }, "later")).toEqual(transient("invalid_grant"));
+  });
+
+  test("a blank Retry-After says nothing", () => {
+    expect(answered(400, { error: "invalid_grant" }, " ")).toEqual(permanent("invalid_grant"));
+  });
+});
+
 describe("any other answer is a transient failure (row 6)", () => {
   test.each([
     ["an HTML page with 400", 400, HTML, "http_400"],
@@ -160,7 +202,6 @@ describe("any other answer is a transient failure (row 6)", () => {
     ["JSON with 503", 503, { error: "invalid_grant" }, "http_503"],
     ["a redirect", 302, "", "http_302"],
     ["a redirect that brings a grant", 307, FULL, "http_307"],
-    ["a grant with 201", 201, FULL, "http_201"],
     ["nothing with 204", 204, "", "http_204"],
   ])("%s", (_, status, body, code) => {
     expect(answered(status, body)).toEqual(transient(code));
@@ -186,6 +227,8 @@ describe("status 429 is a transient failure with any Retry-After (row 6)", () =>
     ["0", "0", 0],
     ["seconds", "30", 30_000],
     ["seconds among blanks", " 30 ", 30_000],
+    ["decimal seconds", "120.0", 120_000],
+    ["decimal seconds that are not whole", "292.05", 293_000],
     ["an unfilled template", "rand(30),add(30)", 60_000],
     ["an HTTP date", "Mon, 01 Mar 2027 12:02:00 GMT", 120_000],
     ["an HTTP date that has been", "Mon, 01 Mar 2027 11:00:00 GMT", 0],
@@ -238,17 +281,17 @@ describe("any answer of Webex", () => {
   );
   const header = fc.option(fc.string(), { nil: undefined });
 
-  test("is judged without an exception, and is permanent only as JSON with 400 or 401", () => {
+  test("is judged without an exception, and is permanent only as JSON with 200, 201, 203, 400 or 401", () => {
     fc.assert(
       fc.property(status, body, header, (status, body, retryAfter) => {
         const { grant, refusal } = answered(status, body, retryAfter);
         expect(grant === undefined).not.toBe(refusal === undefined);
         if (refusal?.permanent) {
-          expect([400, 401]).toContain(status);
+          expect([200, 201, 203, 400, 401]).toContain(status);
           expect(typeof JSON.parse(body)).toBe("object");
         }
         if (grant !== undefined) {
-          expect(status).toBe(200);
+          expect([200, 201, 203]).toContain(status);
           expect(grant.accessToken).toMatch(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/);
           expect(grant.expiresIn ?? 1).toBeGreaterThan(0);
         }
