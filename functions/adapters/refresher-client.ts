@@ -1,13 +1,16 @@
-import type { AskRefresher } from "../core/asker.ts";
+import { type AskRefresher, RefresherFailed } from "../core/asker.ts";
 import { asNumber, fieldsOf } from "../core/document.ts";
 import type { Outcome } from "../core/refresh.ts";
 import type { Metadata } from "./metadata.ts";
 import { ask } from "./platform-http.ts";
 
-/** The refresher polls nothing and gives Webex 8 s: later than this it will not answer. In ms. */
+/** How long one ask may take, in ms. The refresher gives Webex 8 s, twice at most. */
 const PATIENCE = 25_000;
 
-/** Asks the refresher function over HTTP; where its address is https, with an identity token that IAM checks. */
+/**
+ * Asks the refresher function over HTTP; where its address is https, with an identity token that IAM checks. Each ask has a
+ * connection of its own: a kept one that went silent would hold it up for its whole `PATIENCE`.
+ */
 export function refresherAt(url: string, metadata: Pick<Metadata, "identityToken">): AskRefresher {
   return async (name, { ifToken, minTtl }) => {
     const target = new URL(url);
@@ -21,9 +24,10 @@ export function refresherAt(url: string, metadata: Pick<Metadata, "identityToken
     const { status, body } = await ask(target, {
       method: "POST",
       headers: { "content-length": "0", ...authorization },
+      agent: false,
       patience: PATIENCE,
     });
-    if (status !== 200) throw new Error(`the refresher answered ${status}`);
+    if (status !== 200) throw new RefresherFailed(`the refresher answered ${status}`);
     return outcomeIn(body);
   };
 }
@@ -42,7 +46,7 @@ const OUTCOMES: Record<Outcome["outcome"], boolean> = {
   missing: false,
 };
 
-/** Whatever is no whole outcome would hold readers up for ever, or for no time; the parser's error would quote it. */
+/** An incomplete outcome would delay readers for ever, or not at all. The parser's own error would quote the answer. */
 function outcomeIn(body: string): Outcome {
   try {
     const said = fieldsOf(JSON.parse(body));
@@ -53,5 +57,5 @@ function outcomeIn(body: string): Outcome {
     )
       return said as unknown as Outcome;
   } catch {}
-  throw new Error("whoever answered is not the refresher");
+  throw new RefresherFailed("the answer is no outcome of the refresher");
 }

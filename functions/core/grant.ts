@@ -102,8 +102,7 @@ const TRANSIENT = ["temporarily_unavailable", "server_error", "slow_down"];
 export function retryAfterOf(header: string | undefined, now: number): number | undefined {
   const value = header?.trim();
   if (value === undefined || value === "") return undefined;
-  if (/^\d+(\.\d+)?$/.test(value))
-    return Math.min(Math.ceil(Number(value)) * SECOND, LONGEST_RETRY_AFTER);
+  if (/^\d+(\.\d+)?$/.test(value)) return Math.min(Math.ceil(Number(value)) * SECOND, LONGEST_RETRY_AFTER);
   // "rand(30),add(30)" was seen in public code: a template that was never filled in. It means 30 to 60 s.
   if (/^rand\(\d+\)/.test(value)) return MINUTE;
   const date = Date.parse(value);

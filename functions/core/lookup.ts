@@ -71,12 +71,12 @@ function recall(reading: Reading): StoredToken | undefined {
   if (ask.ifToken !== undefined) return undefined;
   const recent = memory.recent(name);
   if (recent === "missing") throw unknownToken(reading);
-  const useful = asker.ready(name);
+  const useful = asker.mayAsk(name, false);
   const known = recent ?? (useful ? undefined : memory.lately(name));
   if (known === undefined || lifeNow(known, reading) === 0) return undefined;
   const { decision } = judge(known, reading);
   if (decision.act === "refresh" && !useful) {
-    // Nobody can be asked just now: a sweep may help meanwhile, which no reader has to wait to hear of.
+    // The ask is backed off. Revalidate in the background, in case a sweep refreshed the token.
     memory.renew(name);
     return known;
   }
@@ -167,10 +167,11 @@ function unknownToken({ wanted, caller }: Reading): Problem {
 /** A live token is held: it is answered in any case, a better one if it comes before the deadline. */
 async function serveBetter({ token: held, decision }: Read, reading: Reading): Promise<Reply> {
   const { wanted, asker, memory, lookup, started } = reading;
-  if (decision.act === "refresh" && asker.ready(wanted.name)) {
+  const rejected = wanted.ask.ifToken !== undefined;
+  if (decision.act === "refresh" && asker.mayAsk(wanted.name, rejected)) {
     const left = () => started + HELD_DEADLINE - lookup.runtime.now();
     const asked = await asker.ask(wanted.name, wanted.ask, left() - READ_AGAIN);
-    if (asked === undefined) asker.rest(wanted.name);
+    if (asked === undefined) asker.backOff(wanted.name);
     const mark = asked?.mark ?? memory.mark();
     const again = await within(left(), quietly(read(reading, mark)), lookup.runtime);
     if (again?.lives) return tokenReply(again.token, reading);

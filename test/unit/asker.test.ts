@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { makeAsker } from "../../functions/core/asker.ts";
+import { makeAsker, RefresherFailed } from "../../functions/core/asker.ts";
 import type { Outcome } from "../../functions/core/refresh.ts";
 import { SECOND } from "../../functions/core/time.ts";
 
@@ -52,48 +52,83 @@ test("whoever loses patience goes, and the ask goes on for the others", async ()
   expect(await impatient).toBeUndefined();
   asker.ask("a", ASK, 5000);
   expect(asked).toEqual(["a"]);
-  expect(asker.ready("a")).toBe(true);
+  expect(asker.mayAsk("a", false)).toBe(true);
 });
 
-describe("asking is of no use for ten seconds", () => {
-  test("for any name, after the refresher did not answer", async () => {
-    const { asker, pass } = asking(() => Promise.reject(new Error("made up")));
+const START = 1_800_000_000_000;
+const mayAsk = (asker: ReturnType<typeof makeAsker>, ...names: string[]) =>
+  names.map((name) => asker.mayAsk(name, false));
+
+describe("an ask that did not help backs off for ten seconds", () => {
+  const silent = () => Promise.reject(new Error("made up"));
+  const failing = () => Promise.reject(new RefresherFailed("made up"));
+
+  test("its own name alone when the refresher could not be reached once", async () => {
+    const { asker, pass } = asking(silent);
     expect(await asker.ask("a", ASK, 1000)).toMatchObject({ outcome: undefined });
-    expect([asker.ready("a"), asker.ready("b")]).toEqual([false, false]);
+    expect(mayAsk(asker, "a", "b")).toEqual([false, true]);
     pass(10 * SECOND);
-    expect([asker.ready("a"), asker.ready("b")]).toEqual([true, true]);
+    expect(mayAsk(asker, "a")).toEqual([true]);
   });
 
-  test("for any name, while Webex wants a pause; not longer than that", async () => {
-    const { asker, pass } = asking(async () => ({ outcome: "held", until: 1_800_000_000_000 + 4 * SECOND }));
+  test("every name once the refresher could not be reached for three names in a row", async () => {
+    const { asker, pass } = asking(silent);
+    for (const name of ["a", "b", "c"]) await asker.ask(name, ASK, 1000);
+    expect(mayAsk(asker, "d")).toEqual([false]);
+    pass(10 * SECOND);
+    expect(mayAsk(asker, "a", "d")).toEqual([true, true]);
+  });
+
+  test("only the names that the refresher answers with an error, however many they are (row 21)", async () => {
+    const { asker } = asking(failing);
+    const names = Array.from({ length: 20 }, (_, index) => `broken ${index}`);
+    for (const name of names) await asker.ask(name, ASK, 1000);
+    expect(mayAsk(asker, ...names, "healthy")).toEqual([...names.map(() => false), true]);
+  });
+
+  test("not every name when the refresher answered in between", async () => {
+    const { asker } = asking((name) => (name === "b" ? failing() : silent()));
+    for (const name of ["a", "b", "c", "d"]) await asker.ask(name, ASK, 1000);
+    expect(mayAsk(asker, "e")).toEqual([true]);
+  });
+
+  test("its own name until the end of the pause that the refresher names", async () => {
+    const { asker, pass } = asking(async () => ({ outcome: "held", until: START + 4 * SECOND }));
     await asker.ask("a", ASK, 1000);
-    expect(asker.ready("b")).toBe(false);
+    expect(mayAsk(asker, "a", "b")).toEqual([false, true]);
     pass(4 * SECOND);
-    expect(asker.ready("b")).toBe(true);
+    expect(mayAsk(asker, "a")).toEqual([true]);
   });
 
-  test("for this name alone, after it was put off: another that was rejected must not wait for it", async () => {
-    const { asker, pass } = asking(async () => ({
-      outcome: "deferred",
-      until: 1_800_000_000_000 + 600 * SECOND,
-    }));
+  test("its own name for no longer than that when the refresher defers it for long", async () => {
+    const { asker, pass } = asking(async () => ({ outcome: "deferred", until: START + 600 * SECOND }));
     await asker.ask("a", ASK, 1000);
-    expect([asker.ready("a"), asker.ready("b")]).toEqual([false, true]);
+    expect(mayAsk(asker, "a", "b")).toEqual([false, true]);
     pass(10 * SECOND);
-    expect(asker.ready("a")).toBe(true);
+    expect(mayAsk(asker, "a")).toEqual([true]);
   });
 
-  test("for this name alone, after somebody waited in vain", () => {
+  test("its own name when a reader waited without result", () => {
     const { asker } = asking(never);
-    asker.rest("a");
-    expect([asker.ready("a"), asker.ready("b")]).toEqual([false, true]);
+    asker.backOff("a");
+    expect(mayAsk(asker, "a", "b")).toEqual([false, true]);
   });
 
-  test("but not longer, where the clock is set back meanwhile", async () => {
-    const { asker, pass } = asking(() => Promise.reject(new Error("made up")));
-    await asker.ask("a", ASK, 1000);
-    asker.rest("b");
+  test("for no longer when the clock is set back meanwhile", async () => {
+    const { asker, pass } = asking(silent);
+    for (const name of ["a", "b", "c"]) await asker.ask(name, ASK, 1000);
     pass(-3600 * SECOND);
-    expect([asker.ready("a"), asker.ready("b")]).toEqual([true, true]);
+    expect(mayAsk(asker, "a", "d")).toEqual([true, true]);
+  });
+
+  test("not for a rejected token, whose read passes it once per name (row 21)", async () => {
+    const rejecting = { ...ASK, ifToken: "made-up-hash" };
+    const { asker, pass } = asking(silent);
+    for (const name of ["a", "b", "c"]) await asker.ask(name, ASK, 1000);
+    expect(asker.mayAsk("a", true)).toBe(true);
+    await asker.ask("a", rejecting, 1000);
+    expect([asker.mayAsk("a", true), asker.mayAsk("b", true)]).toEqual([false, true]);
+    pass(10 * SECOND);
+    expect(asker.mayAsk("a", true)).toBe(true);
   });
 });
