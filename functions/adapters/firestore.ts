@@ -19,6 +19,12 @@ import {
 
 /** How long one call may take before its outcome counts as unknown, in ms. */
 const PATIENCE = 5000;
+/**
+ * A connection can go silent without closing, and a call that runs out of time does not give it up. gRPC pings it after so
+ * many ms and opens another one where no answer comes within `PING_TIMEOUT`.
+ */
+const PING_INTERVAL = 30_000;
+const PING_TIMEOUT = 5000;
 
 /** Status codes of gRPC that are answers, not failures. */
 const NOT_FOUND = 5;
@@ -31,11 +37,20 @@ export interface FirestoreOptions {
   project: string;
   /** `(default)` unless the project has a database of its own for this. */
   database: string;
+  /** ms between gRPC's keepalive pings; 30 s unless a test wants to see one. */
+  pingInterval?: number;
 }
 
 /** The store in Firestore. `FIRESTORE_EMULATOR_HOST` in the environment is obeyed by the library itself. */
-export function openFirestore({ project, database }: FirestoreOptions): DocumentStore {
-  const settings = { projectId: project, databaseId: database, ignoreUndefinedProperties: true };
+export function openFirestore(options: FirestoreOptions): DocumentStore {
+  const { project, database, pingInterval = PING_INTERVAL } = options;
+  const settings = {
+    projectId: project,
+    databaseId: database,
+    ignoreUndefinedProperties: true,
+    "grpc.keepalive_time_ms": pingInterval,
+    "grpc.keepalive_timeout_ms": Math.min(PING_TIMEOUT, pingInterval),
+  };
   return new FirestoreStore(new Firestore(settings));
 }
 

@@ -6,6 +6,10 @@ export interface Relay {
   readonly host: string;
   /** Nothing gets through any more; connections stay open, and new ones are accepted. */
   hang(): void;
+  /** The connections that stand carry nothing more and stay open; new ones work. */
+  silence(): void;
+  /** Connections that were made so far. */
+  connections(): number;
   /** Requests get through, their answers do not. */
   holdAnswers(): void;
   /** What was held goes on, and all that follows; what somebody sent who is gone by now is lost. */
@@ -20,8 +24,9 @@ export interface Relay {
 /** Passes connections on to `target` (`host:port`) until it is told otherwise. */
 export async function relayTo(target: string): Promise<Relay> {
   const [host = "", port] = target.split(":");
-  const lines = new Set<{ requests: Lane; answers: Lane; cut(): void }>();
+  const lines = new Set<{ requests: Lane; answers: Lane; silence(): void; cut(): void }>();
   let holds = { requests: false, answers: false };
+  let made = 0;
   const hold = (next: typeof holds) => {
     holds = next;
     for (const { requests, answers } of lines) {
@@ -31,9 +36,14 @@ export async function relayTo(target: string): Promise<Relay> {
   };
   const server = createServer((near) => {
     const far = connect({ host, port: Number(port) });
+    made++;
+    let silent = false;
     const line = {
-      requests: lane(near, far, () => holds.requests),
-      answers: lane(far, near, () => holds.answers),
+      requests: lane(near, far, () => silent || holds.requests),
+      answers: lane(far, near, () => silent || holds.answers),
+      silence() {
+        silent = true;
+      },
       cut() {
         near.destroy();
         far.destroy();
@@ -55,6 +65,10 @@ export async function relayTo(target: string): Promise<Relay> {
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     hang: () => hold({ requests: true, answers: true }),
+    silence() {
+      for (const line of lines) line.silence();
+    },
+    connections: () => made,
     holdAnswers: () => hold({ requests: false, answers: true }),
     resume: () => hold({ requests: false, answers: false }),
     held() {
