@@ -1,4 +1,4 @@
-import { asNumber, nameProblem } from "./document.ts";
+import { asNumber, idProblem } from "./document.ts";
 import { sha256 } from "./hash.ts";
 import { Problem } from "./reply.ts";
 import type { Runtime } from "./runtime.ts";
@@ -70,7 +70,7 @@ export async function redeemState(state: string, plainStates: boolean, keeper: K
   const id = sha256(state);
   const authorization = await store.documents.read("authorizations", id);
   if (authorization !== undefined) return useOnce(authorization, keeper);
-  const mayBeName = plainStates && nameProblem(state) === undefined;
+  const mayBeName = plainStates && idProblem(state) === undefined;
   const token = mayBeName ? await store.read(state) : undefined;
   if (token === undefined || !mayUsePlainState(token, runtime.now() + token.ahead))
     throw new Problem(

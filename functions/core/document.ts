@@ -28,7 +28,7 @@ export interface TokenDocument {
   lease?: Lease;
   /** What went wrong last. Absent: all is well. */
   failure?: Failure;
-  /** sha256 hex of the token's own passphrase. Absent: the shared ones open it. */
+  /** sha256 hex of the token's own passphrase. Absent: the shared ones open it. Blank or of a wrong kind: nothing does. */
   passphraseHash?: string;
   /** An access token without refresh. */
   static?: boolean;
@@ -124,10 +124,9 @@ const NUMBERS = [
 ] as const satisfies readonly (keyof TokenDocument)[];
 
 /**
- * Reads a document as people type it: strings lose what comes along with a copy, blank ones are absent, numbers may be
- * strings.
- * `mistyped` names the fields of a wrong kind; they are absent from `document`, so that one bad field never
- * hides a live token.
+ * Reads a document as people type it: strings lose what a copy added around them, blank ones are absent, numbers may be
+ * strings. `mistyped` names the fields of a wrong kind, and a blank `passphraseHash`; they are absent from `document`, so
+ * one bad field never hides a live token.
  */
 export function parseDocument(raw: RawFields): { document: TokenDocument; mistyped: string[] } {
   const document: TokenDocument = {};
@@ -143,6 +142,9 @@ export function parseDocument(raw: RawFields): { document: TokenDocument; mistyp
     else document[field] = parsed;
   };
   for (const field of STRINGS) take(field, asString);
+  // A blank hash is no permission: the shared passphrases must not open what had a passphrase of its own.
+  if (raw.passphraseHash !== undefined && !document.passphraseHash && !mistyped.includes("passphraseHash"))
+    mistyped.push("passphraseHash");
   for (const field of NUMBERS) take(field, asNumber);
   take("static", asBoolean);
   take("lease", asLease);
@@ -152,10 +154,9 @@ export function parseDocument(raw: RawFields): { document: TokenDocument; mistyp
   return { document, mistyped };
 }
 
-/** Why a store could not hold this name, or `undefined` when it can (Firestore's rules for document ids). */
-export function nameProblem(name: string): string | undefined {
+/** Why no stored token can have this name (Firestore's rules for document ids); `undefined`: one can. */
+export function idProblem(name: string): string | undefined {
   if (name.trim() === "") return "the name is empty";
-  if (name !== name.trim()) return "the name begins or ends with a space";
   if (name.includes("/")) return 'the name contains "/"';
   if (name === "." || name === "..") return `the name is "${name}"`;
   if (/^__.*__$/s.test(name)) return 'the name begins and ends with "__"';
@@ -163,6 +164,18 @@ export function nameProblem(name: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(name)) return "the name contains a control character";
   if (Buffer.byteLength(name) > 1500) return "the name is longer than 1500 bytes";
+  return undefined;
+}
+
+/**
+ * Why no new token may have this name; `undefined`: it may. Stricter than `idProblem`: a name with an invisible character
+ * looks like another one, and one with a control character could command the terminal that lists it.
+ */
+export function nameProblem(name: string): string | undefined {
+  const problem = idProblem(name);
+  if (problem !== undefined) return problem;
+  if (name !== name.trim()) return "the name begins or ends with a space";
+  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) return "the name contains an invisible character";
   return undefined;
 }
 
@@ -252,7 +265,7 @@ export function asServiceApp(value: unknown): ServiceApp | undefined {
   const [applicationId, targetOrg, manager] = [fields.applicationId, fields.targetOrg, fields.manager].map(
     asString,
   );
-  if (!isId(applicationId) || !isId(targetOrg) || manager === undefined || nameProblem(manager) !== undefined)
+  if (!isId(applicationId) || !isId(targetOrg) || manager === undefined || idProblem(manager) !== undefined)
     return undefined;
   return { applicationId, targetOrg, manager };
 }

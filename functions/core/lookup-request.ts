@@ -1,4 +1,4 @@
-import { nameProblem } from "./document.ts";
+import { idProblem } from "./document.ts";
 import { sha256 } from "./hash.ts";
 import { onlyMethods, Problem, type Reply, type Request, seconds, single } from "./reply.ts";
 import { type AskByHash, SECOND } from "./time.ts";
@@ -26,7 +26,10 @@ export function route(request: Request, { setupUrl, anyMethod }: Surface): Reply
 
 /** What a reader wants. */
 export interface Wanted {
+  /** As it was asked for. */
   name: string;
+  /** The name without the blanks around it, to be looked up where there is none of the exact name; absent: the same. */
+  trimmed?: string;
   ask: AskByHash;
   /** ms to wait at most when nothing valid is held. */
   wait: number;
@@ -35,9 +38,11 @@ export interface Wanted {
 
 /** Reads the request. Throws `Problem`. */
 export function parse({ query, headers }: Request): Wanted {
-  const name = single(query, "name")?.trim();
-  if (name === undefined || name === "") throw new Problem("no_name", 'no token name: ask with "?name=NAME"');
-  const problem = nameProblem(name);
+  const asked = single(query, "name") ?? "";
+  const trimmed = asked.trim();
+  if (trimmed === "") throw new Problem("no_name", 'no token name: ask with "?name=NAME"');
+  const name = idProblem(asked) === undefined ? asked : trimmed;
+  const problem = idProblem(name);
   if (problem !== undefined) throw new Problem("bad_request", `no token can have this name: ${problem}`);
   const minTtl = seconds(query, "minTtl");
   const wait = seconds(query, "wait", WAIT.most) ?? WAIT.usual;
@@ -47,5 +52,11 @@ export function parse({ query, headers }: Request): Wanted {
     ...(minTtl !== undefined && { minTtl }),
     ...(rejected && { ifToken: sha256(rejected) }),
   };
-  return { name, ask, wait: wait * SECOND, details: single(query, "details") === "true" };
+  return {
+    name,
+    ...(trimmed !== name && { trimmed }),
+    ask,
+    wait: wait * SECOND,
+    details: single(query, "details") === "true",
+  };
 }

@@ -49,14 +49,27 @@ export function makeLookup(lookup: Lookup): (request: Request) => Reply | Promis
     const wanted = parse(request);
     const answer = (passphrases: readonly string[]) => {
       const caller = identify(request, passphrases);
-      const reading = { wanted, caller, asker, memory, lookup, started: lookup.runtime.now() };
-      const token = recall(reading);
-      return token === undefined ? find(reading) : tokenReply(token, reading);
+      const started = lookup.runtime.now();
+      const answerFor = (wanted: Wanted) => {
+        const reading = { wanted, caller, asker, memory, lookup, started };
+        const token = recall(reading);
+        return token === undefined ? find(reading) : tokenReply(token, reading);
+      };
+      const { trimmed } = wanted;
+      if (trimmed === undefined) return answerFor(wanted);
+      return Promise.try(answerFor, wanted).catch((error: unknown) => {
+        if (!isUnknown(error)) throw error;
+        return answerFor({ ...wanted, name: trimmed });
+      });
     };
     const live = lookup.passphrases.live();
     return live instanceof Promise ? live.then(answer) : answer(live);
   };
 }
+
+/** There is no such token, as far as this caller may learn. */
+const isUnknown = (error: unknown) =>
+  error instanceof Problem && (error.code === "not_found" || error.code === "wrong_passphrase");
 
 async function find(reading: Reading): Promise<Reply> {
   const found = await read(reading);

@@ -1,5 +1,5 @@
 import { census } from "./census.ts";
-import { nameProblem } from "./document.ts";
+import { idProblem } from "./document.ts";
 import { refresh } from "./refresh.ts";
 import { onlyMethods, Problem, type Reply, type Request, seconds, single } from "./reply.ts";
 import { type Sweeper, sweep } from "./sweep.ts";
@@ -18,7 +18,7 @@ export const makeRefresher =
     if (path !== "/") throw new Problem("not_found", "there is nothing here: POST to / or /census");
     const name = single(query, "name");
     if (name === undefined) return { status: 200, body: await sweep(sweeper) };
-    const problem = nameProblem(name);
+    const problem = idProblem(name);
     if (problem !== undefined) throw new Problem("bad_request", `no token can have this name: ${problem}`);
     const outcome = await sweeper.limit(() => refresh(name, askOf(query), sweeper));
     return { status: 200, body: outcome };

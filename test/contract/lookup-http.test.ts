@@ -154,6 +154,18 @@ describe("minTtl", () => {
 });
 
 describe("names", () => {
+  test("a token whose name ends in a blank is found by its exact name, and not instead of the trimmed one (row 34)", async () => {
+    await given();
+    const exact = await served.hold("prod ", FRESH);
+    expect((await served.ask("/?name=prod%20")).body.token).toBe(exact.accessToken);
+    expectProblem(await served.ask("/?name=prod"), 404, /no token "prod"/);
+    const trimmed = await served.hold("prod", FRESH);
+    await served.time.advance(5000);
+    expect((await served.ask("/?name=prod")).body.token).toBe(trimmed.accessToken);
+    expect((await served.ask("/?name=prod%20")).body.token).toBe(exact.accessToken);
+    expect((await served.ask("/?name=%20prod%20")).body.token).toBe(trimmed.accessToken);
+  });
+
   test.each([
     ["no name", "/", /no token name/],
     ["an empty name", "/?name=", /no token name/],

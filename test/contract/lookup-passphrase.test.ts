@@ -83,6 +83,15 @@ describe("passphrase", () => {
     expectProblem(await opened("other", own), 401, /does not open this token/);
   });
 
+  test.each(["", "  ", "\u200b", '""', null])(
+    "a blank passphraseHash opens to no caller: %j (row 36)",
+    async (hash) => {
+      await given();
+      await served.hold("own", FRESH, { passphraseHash: hash });
+      expectProblem(await served.ask("/?name=own"), 401, /does not open this token/);
+    },
+  );
+
   test("a passphraseHash that is no hash opens to nobody", async () => {
     await given();
     await served.hold("own", FRESH, { passphraseHash: "zz" });

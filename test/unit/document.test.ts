@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nameProblem, parseDocument } from "../../functions/core/document.ts";
+import { idProblem, nameProblem, parseDocument } from "../../functions/core/document.ts";
 import { runs } from "../support/property.ts";
 
 const STRINGS = [
@@ -46,7 +46,8 @@ describe.each(STRINGS)("the string field %s", (field) => {
   });
 
   test.each(["", "  ", "\n", null, undefined])("is absent when it is %j", (value) => {
-    expect(parseDocument({ [field]: value })).toEqual({ document: {}, mistyped: [] });
+    const locked = field === "passphraseHash" && value !== undefined;
+    expect(parseDocument({ [field]: value })).toEqual({ document: {}, mistyped: locked ? [field] : [] });
   });
 
   test.each([0, 42, true, false, {}, [], ["made-up"]])("is mistyped when it is %j", (value) => {
@@ -207,13 +208,17 @@ describe("no token may have the name", () => {
     ["", "empty"],
     ["  ", "empty"],
     [" acme", "space"],
-    ["acme\n", "space"],
+    ["acme ", "space"],
     ["a/b", '"/"'],
     [".", '"."'],
     ["..", '".."'],
     ["____", '"__"'],
     ["__acme__", '"__"'],
     ["__a\nb__", '"__"'],
+    ["sales\u200b", "invisible"],
+    ["sales\u202e", "invisible"],
+    ["a\u009b31mb", "invisible"],
+    ["a\u2028b", "invisible"],
     ["a\nb", "control"],
     ["a\u0000b", "control"],
     ["a\u007fb", "control"],
@@ -222,5 +227,18 @@ describe("no token may have the name", () => {
     ["é".repeat(751), "1500"],
   ])("%j, because of %s", (name, reason) => {
     expect(nameProblem(name)).toContain(reason);
+  });
+});
+
+describe("a stored token may have a name that no new one may have", () => {
+  test.each([" sales", "sales ", "sales\u200b", "\u202esales"])("%j", (name) => {
+    expect(idProblem(name)).toBeUndefined();
+    expect(nameProblem(name)).toBeDefined();
+  });
+});
+
+describe("a passphrase hash that is blank counts as mistyped, so that it opens to no caller (row 36)", () => {
+  test.each(["", "  ", "\u200b", '""', null])("%j", (passphraseHash) => {
+    expect(parseDocument({ passphraseHash })).toEqual({ document: {}, mistyped: ["passphraseHash"] });
   });
 });
