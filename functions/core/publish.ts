@@ -138,12 +138,16 @@ async function putOne(
 /** A write is over after this, in ms. */
 const LONGEST_WRITE = 10 * SECOND;
 
-/** Whose token asks the contact centre. */
+/** The token that asks the contact centre. */
 interface Writer {
   accessToken: string;
   orgId: string;
 }
 
+/**
+ * A token is published inside its own organization only: a document that names a foreign token as `via` must not carry
+ * access tokens there.
+ */
 async function writerOf(token: StoredToken, { store, runtime }: Publisher): Promise<Writer | Trouble> {
   const via = token.document.publish?.via;
   const other = via === undefined || holdsScope(token.document) ? token : await store.read(via);
@@ -152,9 +156,15 @@ async function writerOf(token: StoredToken, { store, runtime }: Publisher): Prom
   const { accessToken } = document;
   if (accessToken === undefined || lifeOf(document, runtime.now() + ahead) === 0)
     return { code: "via_ended" };
-  const orgId = document.orgId ?? ownerOf(accessToken)?.orgId;
-  return isId(orgId) ? { accessToken, orgId } : { code: "no_organization" };
+  const [own, orgId] = [organizationOf(token.document), organizationOf(document)];
+  if (!isId(own) || !isId(orgId)) return { code: "no_organization" };
+  return own.toLowerCase() === orgId.toLowerCase()
+    ? { accessToken, orgId }
+    : { code: "foreign_organization" };
 }
+
+/** What the access token itself says comes before what was written beside it. */
+const organizationOf = ({ accessToken = "", orgId }: TokenDocument) => ownerOf(accessToken)?.orgId ?? orgId;
 
 const holdsScope = ({ scope = "" }: TokenDocument) => scope.split(" ").includes(WRITING_SCOPE);
 

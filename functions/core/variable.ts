@@ -28,8 +28,10 @@ const TROUBLES = {
   bad_request: true,
   /** The token that is to write does not exist. */
   via_missing: true,
-  /** Neither the token nor its document says whose it is. */
+  /** Neither the token nor its document names its organization. */
   no_organization: true,
+  /** The token that is to write belongs to another organization than the one that is published. */
+  foreign_organization: true,
   via_ended: false,
   precondition_failed: false,
   [RATE_LIMITED]: false,

@@ -8,11 +8,12 @@ import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { putTokens } from "../../local/actions/import.ts";
 import type { Fault } from "../../local/sandbox/faults.ts";
 import type { Variable } from "../../local/sandbox/variable.ts";
-import { CLIENT, OLD, openWorld, range, SWEEP, type World } from "../support/world.ts";
+import { CLIENT, OLD, ORG, openWorld, range, SWEEP, type World } from "../support/world.ts";
 import { KILLED, kills, mortalProcess } from "./crash.ts";
 import { between, makeVariable, sweepLater, VARIABLE, variable, WISH, writes } from "./publishing.ts";
 import { intercepted, troubled } from "./troubled.ts";
 
+const FOREIGN = "99999999-8888-7777-6666-555555555555";
 const OPERATOR = { by: "operator" } as const;
 
 let world: World;
@@ -199,6 +200,18 @@ describe("a publication that fails is recorded, logged and backed off", () => {
     const { asked, variables } = counted();
     await sweep(world.sweeper({ variables, concurrency: 1 }));
     expect(asked()).toBe(1);
+  });
+
+  test("no token is carried to another organization by the token that writes for it (row 37)", async () => {
+    const via = `${name} abroad`;
+    const abroad = world.sandbox.authority.issue("C1").access_token.replace(ORG, FOREIGN);
+    await world.add(via, { ...world.granted(), accessToken: abroad, orgId: FOREIGN, static: true });
+    await add(0, { via });
+    await world.edit(name, { scope: "cjp:config_read" });
+    const { asked, variables } = counted();
+    await sweep(world.sweeper({ variables }));
+    expect([asked(), (await published())?.failure?.code]).toEqual([0, "foreign_organization"]);
+    expect(world.events("publish.stuck")).toMatchObject([{ token: name, code: "foreign_organization" }]);
   });
 
   test.each(["../../people", "a?b", ""])("without a request for the organization %j", async (orgId) => {

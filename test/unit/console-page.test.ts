@@ -129,6 +129,7 @@ test("the console gives a remedy for each lasting publication failure, and none 
     bad_request: true,
     via_missing: true,
     no_organization: true,
+    foreign_organization: true,
     via_ended: true,
     precondition_failed: false,
     rate_limited: false,

@@ -126,7 +126,9 @@ export function publishRemedy({ failure, via }: Publish): string | undefined {
     case "via_ended":
       return via && `The token "${via}" that writes has ended: mend that one first.`;
     case "no_organization":
-      return "Nobody knows whose token it is: refresh it now, or authorize it again.";
+      return "The token's organization is unknown: refresh it now, or authorize it again.";
+    case "foreign_organization":
+      return `The token "${via}" belongs to another organization: name one of the same organization.`;
     default:
       return undefined;
   }
