@@ -116,6 +116,13 @@ export function ownerOf(accessToken: string): { orgId: string; cluster: string }
   return { orgId: orgId.toLowerCase(), cluster };
 }
 
+/**
+ * The organization that a document's tokens belong to, in lower case: the recorded one where that is an organization's id,
+ * else the one in the access token. `undefined`: unknown.
+ */
+export const organizationOf = ({ orgId = "", accessToken = "" }: { orgId?: string; accessToken?: string }) =>
+  UUID.test(orgId) ? orgId.toLowerCase() : ownerOf(accessToken)?.orgId;
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 function judgeGrant(body: Record<string, unknown>): Verdict {

@@ -1,5 +1,13 @@
 import type { ServiceApp } from "./document.ts";
-import { judge, RATE_LIMITED, type RefreshRequest, type Refusal, type Verdict } from "./grant.ts";
+import {
+  judge,
+  organizationOf,
+  ownerOf,
+  RATE_LIMITED,
+  type RefreshRequest,
+  type Refusal,
+  type Verdict,
+} from "./grant.ts";
 import type { Refresher } from "./refresh.ts";
 import { type StoredToken, StoreUnavailable } from "./store.ts";
 import { lifeOf } from "./time.ts";
@@ -8,9 +16,18 @@ type Asker = Pick<Refresher, "store" | "endpoint" | "runtime" | "log">;
 
 /**
  * Asks Webex for new tokens: with the refresh token, and where that is refused for good, or missing, as the Service App
- * that the token names. `patient`: nobody waits, a dropped refresh may be sent once more.
+ * that the token names. A grant for another organization is a refusal: only a consent changes the organization.
+ * `patient`: no reader waits, so a dropped refresh may be sent once more.
  */
 export async function newTokens(token: StoredToken, patient: boolean, asker: Asker): Promise<Verdict> {
+  const verdict = await anyTokens(token, patient, asker);
+  const before = organizationOf(token.document);
+  const granted = ownerOf(verdict.grant?.accessToken ?? "")?.orgId;
+  const isForeign = before !== undefined && granted !== undefined && granted !== before;
+  return isForeign ? { refusal: { code: "foreign_organization", permanent: true } } : verdict;
+}
+
+async function anyTokens(token: StoredToken, patient: boolean, asker: Asker): Promise<Verdict> {
   for (const [field, reason] of Object.entries(token.unopened))
     asker.log("token.unopened", { token: token.name, field, reason });
   const { serviceApp } = token.document;

@@ -55,7 +55,8 @@ function mendingText({ name, document, mistyped }: Needy, need: Need): string {
 const UNASKED = /^(missing|mistyped)_(clientId|clientSecret|refreshToken)$/;
 
 /** Webex itself said that these credentials will not do. */
-export const isRefusedByWebex = ({ permanent, code }: Failure) => permanent && !UNASKED.test(code);
+export const isRefusedByWebex = ({ permanent, code }: Failure) =>
+  permanent && !UNASKED.test(code) && code !== "foreign_organization";
 
 function refusalText(
   name: string,
@@ -69,6 +70,8 @@ function refusalText(
   const [, problem, field] = UNASKED.exec(code) ?? [];
   if (problem === "missing") return `token "${name}" has no ${field}: ${run("add")} to set it`;
   if (problem === "mistyped") return `${field} of token "${name}" is no text: ${run("add")} to set it anew`;
+  if (code === "foreign_organization")
+    return `Webex answered the refresh of token "${name}" with a token of another organization: if that is meant, ${run("authorize --new-org")}`;
   // Without a redirect URI it was imported, as Service Apps are: nobody can consent to it.
   const mend = redirectUri === undefined ? `${run("import")} with a new refresh token` : consent;
   return `Webex refuses to refresh token "${name}" (${code}): ${mend}`;

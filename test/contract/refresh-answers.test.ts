@@ -3,7 +3,9 @@ import type { TokenEndpoint } from "../../functions/core/grant.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import { type AskByHash, HOUR, SECOND } from "../../functions/core/time.ts";
-import { CLIENT, OLD, openWorld, READER, range, SWEEP, type World } from "../support/world.ts";
+import { CLIENT, OLD, ORG, openWorld, READER, range, SWEEP, type World } from "../support/world.ts";
+
+const FOREIGN = "99999999-8888-7777-6666-555555555555";
 
 let world: World;
 afterEach(async () => {
@@ -39,6 +41,18 @@ describe("a refresh", () => {
       expect(world.live(document.accessToken)).toBe(true);
     },
   );
+
+  test("that brings a token of another organization keeps the held one and calls a person", async () => {
+    const before = await world.token("t");
+    const foreign = world.sandbox.authority.issue("C1").access_token.replace(ORG, FOREIGN);
+    const answer = { status: 200, body: JSON.stringify({ access_token: foreign, expires_in: 43_199 }) };
+    const endpoint = { ...world.endpoint, refresh: async () => answer };
+    const outcome = await refresh("t", READER, world.refresher({ endpoint }));
+    expect(outcome).toEqual({ outcome: "failed", code: "foreign_organization", permanent: true });
+    const { document } = await world.token("t");
+    expect(document.accessToken).toBe(before.document.accessToken);
+    expect(world.events("refresh.refused")).toMatchObject([{ token: "t", code: "foreign_organization" }]);
+  });
 
   test("reads numbers that are strings (row 14)", async () => {
     world.sandbox.faults.add({ fault: "strings" });
