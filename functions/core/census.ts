@@ -3,7 +3,7 @@ import type { Refresher } from "./refresh.ts";
 import { STATES, type State, stateOf } from "./state.ts";
 import { readCensus, recordCensus } from "./status.ts";
 import type { StoredToken } from "./store.ts";
-import { DAY, isRenewable, lifeOf, scheduleOf } from "./time.ts";
+import { DAY, isRenewable, lifeOf, livesTooLong, scheduleOf } from "./time.ts";
 
 /** Totals over all tokens. */
 export interface Census {
@@ -48,17 +48,19 @@ export async function census(counter: Counter): Promise<Census> {
 }
 
 /**
- * Gives the sweep's index to a document that lacks it or whose credentials were changed by hand.
- * False: nothing was to do, or somebody else wrote the document meanwhile.
+ * Makes a document due that the sweep would not find in time: one without a numeric `refreshAt`, with credentials that were
+ * changed by hand, or with more life than it can have. False: nothing to do, or another process wrote the document meanwhile.
  */
 export async function adopt(token: StoredToken, now: number, counter: Counter): Promise<boolean> {
   const { document, name, inputs, snapshot } = token;
   const { refreshAt, failure } = document;
   // Typed by hand as text or as a timestamp it can be read, but no query for numbers finds it.
   const indexed = refreshAt !== undefined && typeof snapshot.fields.refreshAt === "number";
-  const edited = failure !== undefined && failure.inputs !== inputs && (refreshAt ?? 0) > now;
-  if (!isRenewable(document) || document.static || (indexed && !edited)) return false;
-  const urgent = edited || lifeOf(document, now) === 0 || isLastDay(document, now);
+  const later = (refreshAt ?? 0) > now;
+  const edited = failure !== undefined && failure.inputs !== inputs && later;
+  const tooLong = livesTooLong(document, now) && later;
+  if (!isRenewable(document) || document.static || (indexed && !edited && !tooLong)) return false;
+  const urgent = edited || tooLong || lifeOf(document, now) === 0 || isLastDay(document, now);
   const at = urgent ? now : scheduleOf(name, document, now, counter.threshold);
   if ((await counter.store.update(token, { refreshAt: at })) === undefined) return false;
   counter.log("census.adopted", { token: name });

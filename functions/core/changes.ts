@@ -6,6 +6,7 @@ import {
   LONGEST_RETRY_AFTER,
   lifetimeOf,
   PUBLISH_TIME,
+  retryWait,
   SECOND,
   scheduleOf,
   UNCHANGED_CODE,
@@ -54,7 +55,7 @@ export function afterRefusal(token: StoredToken, refusal: Refusal, now: number):
   const notBefore =
     retryAfter === undefined ? {} : { notBefore: now + Math.min(retryAfter, LONGEST_RETRY_AFTER) };
   const failure = { ...streak(token, refusal, now), ...notBefore };
-  const wait = backoffOf(name, failure, lifetimeOf(document), retryAfter);
+  const wait = retryWait(name, document, failure, now, retryAfter);
   return { failure, refreshAt: now + Math.round(wait), lease: undefined };
 }
 

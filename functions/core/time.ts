@@ -68,7 +68,8 @@ export function lifeOf(document: TokenDocument, now: number): number {
  */
 export function scheduleOf(name: string, document: TokenDocument, now: number, threshold: number): number {
   const lifetime = lifetimeOf(document);
-  const lead = Math.min(30 * MINUTE, lifetime / 8);
+  // The margin grows with the lifetime, so that a token of days outlives an outage of half a day.
+  const lead = Math.min(DAY, Math.max(lifetime / 8 - HOUR, Math.min(30 * MINUTE, lifetime / 8)));
   const jitter = lead * fractionOf(name);
   const byAccess = (document.accessExpires ?? now) - thresholdOf(document, threshold) - lead - jitter;
   const lastDay = (document.refreshExpires ?? Number.POSITIVE_INFINITY) - DAY;
@@ -90,6 +91,40 @@ export function backoffOf(
   if (failure.code === UNCHANGED_CODE) return doubled(UNCHANGED, count) * jitter;
   const step = Math.min(doubled(TRANSIENT, count), Math.max(lifetime / 8, SHORTEST_STEP));
   return Math.max(step * jitter, Math.min(retryAfter, LONGEST_RETRY_AFTER));
+}
+
+/**
+ * ms to wait after a failed refresh: no back-off outlives the held token. While it lives, the wait is at most half of its
+ * remaining life and ends when it ends; an hour at most for a day after that. `Retry-After` wins.
+ */
+export function retryWait(
+  name: string,
+  document: TokenDocument,
+  failure: Pick<Failure, "count" | "permanent" | "code">,
+  now: number,
+  retryAfter = 0,
+): number {
+  const lifetime = lifetimeOf(document);
+  const backoff = backoffOf(name, failure, lifetime);
+  const life = lifeOf(document, now);
+  const sinceEnd = now - (document.accessExpires ?? 0);
+  const least = Math.min(10 * MINUTE, lifetime / 8);
+  const soonest = Math.min(TRANSIENT.first, lifetime / 8);
+  const wait =
+    life > 0
+      ? Math.min(backoff, Math.max(life / 2, least), Math.max(life, soonest))
+      : Math.min(backoff, sinceEnd < DAY ? HOUR : backoff);
+  return Math.max(wait, Math.min(retryAfter, LONGEST_RETRY_AFTER));
+}
+
+/**
+ * The token seems to live longer than it can: its grant was stored by a clock that ran ahead. It may be dead at Webex, so
+ * it is due now.
+ */
+export function livesTooLong(document: TokenDocument, now: number): boolean {
+  const { lifetime, lastRefresh } = document;
+  const isKnown = lifetime !== undefined || lastRefresh !== undefined;
+  return isKnown && lifeOf(document, now) > lifetimeOf(document) + MINUTE;
 }
 
 /** Who asks for a token, and for what. */
@@ -162,16 +197,17 @@ export function isLeased({ lease }: TokenDocument, now: number): boolean {
 function wantsRefresh(document: TokenDocument, ask: Ask, now: number, threshold: number): boolean {
   if (ask.by === "operator") return true;
   if (ask.by === "sweep") return isRenewable(document) && (document.refreshAt ?? 0) <= now;
+  if (livesTooLong(document, now) && isRenewable(document) && !document.static) return true;
   return lifeOf(document, now) < thresholdOf(document, threshold) || isForced(document, ask, now);
 }
 
 /** True where a reader can't do with what is held, whatever the schedule says. */
 function isForced(document: TokenDocument, ask: Ask, now: number): boolean {
   const life = lifeOf(document, now);
-  // More life than a token has soon after its refresh can't be had: asking Webex again and again would not help.
+  // A reader can't ask for more life than a token has soon after its refresh.
   const wanted = (ask.minTtl ?? 0) * SECOND;
   const tooShort = wanted <= lifetimeOf(document) * ATTAINABLE && life < wanted;
-  return life === 0 || ask.rejected === true || tooShort;
+  return life === 0 || ask.rejected === true || tooShort || livesTooLong(document, now);
 }
 
 function needOf(document: TokenDocument): Need | undefined {

