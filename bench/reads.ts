@@ -3,6 +3,7 @@ import pLimit from "p-limit";
 import { globalVariables } from "../functions/adapters/global-variables.ts";
 import { runtime } from "../functions/adapters/runtime.ts";
 import { webexEndpoint } from "../functions/adapters/webex.ts";
+import { makePauses } from "../functions/core/pauses.ts";
 import type { DocumentStore } from "../functions/core/store.ts";
 import { tokenStore } from "../functions/core/store.ts";
 import { sweep } from "../functions/core/sweep.ts";
@@ -62,7 +63,7 @@ async function counting(store: string, all: object, place: Place, url: string): 
     runtime,
     log: () => {},
     threshold: DEFAULT_THRESHOLD,
-    hold: { until: 0 },
+    pauses: makePauses(runtime.now),
     concurrency,
     limit: pLimit(concurrency),
     deadline: 5 * MINUTE,

@@ -5,7 +5,6 @@ import { serve } from "./adapters/http.ts";
 import { openTokens } from "./adapters/open-tokens.ts";
 import { makeSweeper } from "./adapters/sweeper.ts";
 import { webexEndpoint } from "./adapters/webex.ts";
-import { rest } from "./core/refresh.ts";
 import { makeRefresher } from "./core/refresher.ts";
 
 /** The private function: the Scheduler's sweep and census, and one token where lookup asks for it. */
@@ -15,6 +14,6 @@ export const refresher: HttpFunction = boot(["store", "sealing"], async (booted)
   const endpoint = webexEndpoint(settings.webexUrl);
   const variables = globalVariables(settings.wxccUrl);
   const sweeper = makeSweeper({ store, endpoint, variables, log }, settings);
-  ending.addEventListener("abort", () => rest(sweeper));
+  ending.addEventListener("abort", () => sweeper.pauses.drain());
   return serve({ handle: makeRefresher(sweeper), log });
 });

@@ -10,7 +10,7 @@ import type { AskRefresher } from "../functions/core/asker.ts";
 import { census } from "../functions/core/census.ts";
 import type { Log } from "../functions/core/log.ts";
 import type { Passphrases } from "../functions/core/passphrase.ts";
-import { refresh, rest } from "../functions/core/refresh.ts";
+import { refresh } from "../functions/core/refresh.ts";
 import type { TokenStore } from "../functions/core/store.ts";
 import { type Sweeper, sweep } from "../functions/core/sweep.ts";
 import { repeat } from "./scheduler.ts";
@@ -53,7 +53,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   ];
   return {
     async close() {
-      rest(sweeper);
+      sweeper.pauses.drain();
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
       const finished = Promise.all([closed, ...schedules.map((schedule) => schedule.end())]);

@@ -1,4 +1,5 @@
 import pLimit from "p-limit";
+import { makePauses } from "../core/pauses.ts";
 import type { Sweeper } from "../core/sweep.ts";
 import type { Settings } from "./env.ts";
 import { runtime } from "./runtime.ts";
@@ -13,7 +14,7 @@ export function makeSweeper(
     ...parts,
     runtime,
     threshold,
-    hold: { until: 0 },
+    pauses: makePauses(runtime.now),
     concurrency,
     limit: pLimit(concurrency),
     deadline,

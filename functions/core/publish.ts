@@ -2,6 +2,7 @@ import { toPublish } from "./changes.ts";
 import { isId, type Publish, type PublishFailure, type TokenDocument } from "./document.ts";
 import { ownerOf, RATE_LIMITED } from "./grant.ts";
 import type { Log } from "./log.ts";
+import type { Pauses } from "./pauses.ts";
 import type { Runtime } from "./runtime.ts";
 import type { StoredToken, TokenStore } from "./store.ts";
 import { backoffOf, lifeOf, lifetimeOf, PUBLISH_TIME, PUBLISHING_TIME, SECOND } from "./time.ts";
@@ -19,13 +20,17 @@ export interface Publisher {
   variables: GlobalVariables;
   runtime: Runtime;
   log: Log;
+  pauses: Pauses;
 }
 
 /** What a token must hold to change a global variable. */
 export const WRITING_SCOPE = "cjp:config_write";
 
-/** What became of one token. `moved`: the document changed meanwhile, and a later try sees to what is there now. */
-export type Published = "published" | "nothing" | "moved" | Trouble;
+/**
+ * What became of one token. `moved`: the document changed meanwhile, and a later try publishes what is there now. `paused`:
+ * the contact centre throttles the client that writes.
+ */
+export type Published = "published" | "nothing" | "moved" | "paused" | Trouble;
 
 /**
  * Puts the access token into the global variables that its document names, if that is due. Each write to the contact
@@ -45,7 +50,7 @@ export async function publish(token: StoredToken, publisher: Publisher): Promise
   }
 
   const ended = await putAll(token, wish, accessToken, publisher);
-  if (ended === "moved") return "moved";
+  if (ended === "moved" || ended === "paused") return ended;
   const { current, trouble } = ended;
   const at = runtime.now() + token.ahead;
   if (trouble === undefined) {
@@ -89,10 +94,30 @@ async function putAll(
   wish: Publish,
   accessToken: string,
   publisher: Publisher,
-): Promise<Ended | "moved"> {
+): Promise<Ended | "moved" | "paused"> {
   const writer = await writerOf(token, publisher);
   if ("code" in writer) return { current: token, trouble: writer };
   if (accessToken.length > LONGEST_VALUE) return { current: token, trouble: { code: "too_long" } };
+  const gate = publisher.pauses.gate(token.name);
+  if (gate.enter(`variables of client ${writer.clientId}`) !== undefined) return "paused";
+  try {
+    const ended = await putEach(token, wish, accessToken, writer, publisher);
+    const { code, retryAfter = 0 } = (ended !== "moved" && ended.trouble) || {};
+    if (ended !== "moved" && code !== "unavailable")
+      gate.leave(code === RATE_LIMITED ? { throttled: retryAfter } : "answered");
+    return ended;
+  } finally {
+    gate.leave("unknown");
+  }
+}
+
+async function putEach(
+  token: StoredToken,
+  wish: Publish,
+  accessToken: string,
+  writer: Writer,
+  publisher: Publisher,
+): Promise<Ended | "moved"> {
   const { runtime } = publisher;
   const began = runtime.now();
   let current = token;
@@ -142,6 +167,8 @@ const LONGEST_WRITE = 10 * SECOND;
 interface Writer {
   accessToken: string;
   orgId: string;
+  /** The contact centre limits requests by client. */
+  clientId: string | undefined;
 }
 
 /**
@@ -159,7 +186,7 @@ async function writerOf(token: StoredToken, { store, runtime }: Publisher): Prom
   const [own, orgId] = [organizationOf(token.document), organizationOf(document)];
   if (!isId(own) || !isId(orgId)) return { code: "no_organization" };
   return own.toLowerCase() === orgId.toLowerCase()
-    ? { accessToken, orgId }
+    ? { accessToken, orgId, clientId: document.clientId }
     : { code: "foreign_organization" };
 }
 

@@ -1,20 +1,12 @@
 import { afterGrant, afterRefusal } from "./changes.ts";
 import type { Changes, Lease } from "./document.ts";
-import { RATE_LIMITED, type TokenEndpoint, type Verdict } from "./grant.ts";
+import type { TokenEndpoint, Verdict } from "./grant.ts";
 import type { Log } from "./log.ts";
 import { newTokens } from "./new-tokens.ts";
+import type { Gate, Pauses } from "./pauses.ts";
 import type { Runtime } from "./runtime.ts";
 import { type StoredToken, StoreUnavailable, sameCredentials, type TokenStore } from "./store.ts";
-import {
-  type AskByHash,
-  askFor,
-  type Decision,
-  decide,
-  isRenewable,
-  LEASE_TIME,
-  LONGEST_RETRY_AFTER,
-  SECOND,
-} from "./time.ts";
+import { type AskByHash, askFor, type Decision, decide, isRenewable, LEASE_TIME } from "./time.ts";
 
 export interface Refresher {
   store: TokenStore;
@@ -23,8 +15,8 @@ export interface Refresher {
   log: Log;
   /** ms: upper bound of the threshold. */
   threshold: number;
-  /** Shared by all that this process refreshes: it asks Webex nothing before `until` (ms): Webex said so (429), or it ends. */
-  hold: { until: number; ending?: boolean };
+  /** Shared by everything that this process refreshes. */
+  pauses: Pauses;
 }
 
 /** What became of one token. Instants are ms of the store's clock, on which all machines agree. */
@@ -35,7 +27,7 @@ export type Outcome =
   /** Nothing to do. */
   | { outcome: "fresh" }
   | { outcome: "deferred"; until: number }
-  /** This process asks nothing at all for a while: Webex said so (429), or it is ending. */
+  /** This process asks nothing for this token's client for a while (429), or it is being stopped. */
   | { outcome: "held"; until: number }
   /** Somebody else is refreshing it. */
   | { outcome: "leased"; until: number }
@@ -45,21 +37,6 @@ export type Outcome =
   /** Webex granted, but the store could not be written. */
   | { outcome: "unsaved" }
   | { outcome: "missing" };
-
-/** Webex asked for a pause that is not over. One further off than any pause was noted by a clock gone wrong. */
-export function isHeld({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): boolean {
-  const left = hold.until - runtime.now();
-  return left > 0 && left <= LONGEST_RETRY_AFTER;
-}
-
-/** How long a process that was told to end may take. */
-const ENDING_TIME = 10 * SECOND;
-
-/** Begins no refresh any more; what is under way goes on. */
-export function rest({ hold, runtime }: Pick<Refresher, "hold" | "runtime">): void {
-  hold.until = Math.max(hold.until, runtime.now() + ENDING_TIME);
-  hold.ending = true;
-}
 
 /** How often a claim that lost a race is tried anew before the winner is believed. */
 const CLAIMS = 5;
@@ -77,25 +54,28 @@ export async function refresh(
   refresher: Refresher,
   known?: StoredToken,
 ): Promise<Outcome> {
-  const claim = await claimLease(name, ask, refresher, known);
-  if ("outcome" in claim) return claim;
+  const gate = refresher.pauses.gate(name);
+  try {
+    const claim = await claimLease(name, ask, refresher, gate, known);
+    return "outcome" in claim ? claim : await redeem(claim, ask, refresher, gate);
+  } finally {
+    gate.leave("unknown");
+  }
+}
+
+async function redeem(claim: Claim, ask: AskByHash, refresher: Refresher, gate: Gate): Promise<Outcome> {
   const { store, runtime, log, threshold } = refresher;
   const { token } = claim;
   const from = runtime.now() + token.ahead;
-  const verdict = await newTokens(token, ask.by === "sweep", refresher);
+  const verdict = await newTokens(token, ask.by === "sweep", refresher, gate);
   const asked = { from, until: runtime.now() + token.ahead };
-
-  if (verdict.refusal?.code === RATE_LIMITED) {
-    const until = runtime.now() + Math.min(verdict.refusal.retryAfter ?? 0, LONGEST_RETRY_AFTER);
-    refresher.hold.until = isHeld(refresher) ? Math.max(refresher.hold.until, until) : until;
-  }
   const changesFor = (current: StoredToken): Changes => ({
     ...store.toSeal(current),
     ...(verdict.grant
       ? afterGrant(current, verdict.grant, asked, threshold)
       : afterRefusal(current, verdict.refusal, asked.until)),
   });
-  return report(name, await save(claim, changesFor, store, runtime), verdict, log);
+  return report(token.name, await save(claim, changesFor, store, runtime), verdict, log);
 }
 
 function report(name: string, { saved, changes }: Save, { refusal }: Verdict, log: Log): Outcome {
@@ -118,7 +98,7 @@ function report(name: string, { saved, changes }: Save, { refusal }: Verdict, lo
 interface Claim {
   token: StoredToken;
   lease: Lease;
-  /** The version that our lease made: while it stands, nobody has written since. */
+  /** The version that our lease made: while it stands, nothing was written since. */
   version: string;
 }
 
@@ -126,9 +106,10 @@ async function claimLease(
   name: string,
   ask: AskByHash,
   refresher: Refresher,
+  gate: Gate,
   known?: StoredToken,
 ): Promise<Claim | Outcome> {
-  const { store, runtime, threshold, hold } = refresher;
+  const { store, runtime, threshold, pauses } = refresher;
   const id = runtime.secret();
   const unanswered: StoreUnavailable[] = [];
   /** Claims in a row of which nobody knows whether they landed. */
@@ -143,8 +124,10 @@ async function claimLease(
       const now = runtime.now() + token.ahead;
       const decision = decide(token, askFor(ask, token.document), now, threshold);
       if (decision.act !== "refresh") return passOver(token, decision, store);
-      // Whoever takes the place of a process that ends can be asked at once.
-      if (isHeld(refresher)) return { outcome: "held", until: hold.ending ? now : hold.until + token.ahead };
+      // The process that takes this one's place can be asked at once.
+      if (pauses.isDraining()) return { outcome: "held", until: now };
+      const until = gate.enter(clientKey(token));
+      if (until !== undefined) return { outcome: "held", until: until + token.ahead };
       const lease: Lease = { id, expires: now + LEASE_TIME };
       unknown++;
       const version = await store.update(token, { lease });
@@ -161,6 +144,9 @@ async function claimLease(
   if (outage !== undefined) throw outage;
   return { outcome: "leased", until: runtime.now() + LEASE_TIME };
 }
+
+/** Webex counts requests by client id. Without one, nothing is sent. */
+const clientKey = ({ document: { clientId = "" } }: StoredToken) => `client ${clientId}`;
 
 async function passOver(
   token: StoredToken,

@@ -1,10 +1,8 @@
-import { RATE_LIMITED } from "./grant.ts";
 import { type Publisher, publish } from "./publish.ts";
-import { isHeld, type Outcome, type Refresher, refresh } from "./refresh.ts";
+import { type Outcome, type Refresher, refresh } from "./refresh.ts";
 import { recordSweep } from "./status.ts";
 import { type Indexed, type StoredToken, StoreUnavailable, type TokenStore } from "./store.ts";
 import { PUBLISHING_TIME, SECOND } from "./time.ts";
-import type { Trouble } from "./variable.ts";
 
 /** What one sweep did. A type, not an interface: it goes into a log line and into the store as it is. */
 export type Sweep = {
@@ -12,8 +10,10 @@ export type Sweep = {
   due: number;
   refreshed: number;
   failed: number;
-  /** Passed over: fresh by now, in another's hands, or held back. */
+  /** Passed over: fresh by now, leased by another process, or backed off. */
   deferred: number;
+  /** Passed over because Webex throttles their client (429): a later sweep takes them. */
+  paused: number;
   /** Due and not reached: the next sweep goes on with them. */
   remaining: number;
   /** How long the longest waiting token had been due when the sweep began. */
@@ -37,14 +37,13 @@ const PAGE = 500;
  * Throws `StoreUnavailable` where what is due can't be found out.
  */
 export async function sweep(sweeper: Sweeper): Promise<Sweep> {
-  const { store, runtime, limit, concurrency, deadline, log } = sweeper;
+  const { store, runtime, limit, concurrency, deadline, log, pauses } = sweeper;
   const started = runtime.now();
-  const counts = { due: 0, refreshed: 0, failed: 0, deferred: 0 };
+  const counts = { due: 0, refreshed: 0, failed: 0, deferred: 0, paused: 0 };
   const queue = dueTokens(store, started);
   let first: StoredToken | undefined;
   let last: StoredToken | undefined;
-  let stopped = false;
-  const mayGoOn = () => !stopped && runtime.now() < started + deadline * 0.8 && !isHeld(sweeper);
+  const mayGoOn = () => runtime.now() < started + deadline * 0.8 && !pauses.isDraining();
 
   const work = async () => {
     while (mayGoOn()) {
@@ -55,7 +54,6 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
       counts.due++;
       const outcome = await limit(() => refreshDue(token, sweeper));
       counts[KIND[outcome.outcome]]++;
-      if (outcome.outcome === "failed" && outcome.code === RATE_LIMITED) stopped = true;
     }
   };
   await Promise.all(Array.from({ length: concurrency }, work));
@@ -71,19 +69,18 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
 }
 
 /**
- * Publishes what is due. Refreshes come first: it begins when none is left, and takes none of their places, so that no
+ * Publishes what is due, whatever became of the refreshes. It begins after them and takes none of their places, so no
  * reader's ask waits behind it. Never throws `StoreUnavailable`: a sweep that refreshed has worked.
  */
 async function publishAll(sweeper: Sweeper, mayGoOn: () => boolean): Promise<void> {
   const { store, runtime, concurrency } = sweeper;
   const began = runtime.now();
   const queue = dueTokens(store, began, "publish.nextAt");
-  let stopped = false;
   const work = async () => {
-    while (!stopped && mayGoOn() && runtime.now() < began + PUBLISHING_TIME) {
+    while (mayGoOn() && runtime.now() < began + PUBLISHING_TIME) {
       const { value: token, done } = await queue.next();
       if (done) return;
-      if ((await publishDue(token, sweeper)) === RATE_LIMITED) stopped = true;
+      await publishDue(token, sweeper);
     }
   };
   const workers = await Promise.allSettled(Array.from({ length: concurrency }, work));
@@ -94,12 +91,12 @@ async function publishAll(sweeper: Sweeper, mayGoOn: () => boolean): Promise<voi
   }
 }
 
-const KIND: Record<Outcome["outcome"], "refreshed" | "failed" | "deferred"> = {
+const KIND: Record<Outcome["outcome"], "refreshed" | "failed" | "deferred" | "paused"> = {
   refreshed: "refreshed",
   unchanged: "deferred",
   fresh: "deferred",
   deferred: "deferred",
-  held: "deferred",
+  held: "paused",
   leased: "deferred",
   discarded: "deferred",
   missing: "deferred",
@@ -118,15 +115,12 @@ async function refreshDue(token: StoredToken, sweeper: Sweeper): Promise<Outcome
   }
 }
 
-/** What went wrong; `undefined`: nothing, or the store, whose next answer tells. */
-async function publishDue(token: StoredToken, sweeper: Sweeper): Promise<Trouble["code"] | undefined> {
+async function publishDue(token: StoredToken, sweeper: Sweeper): Promise<void> {
   try {
-    const published = await publish(token, sweeper);
-    return typeof published === "object" ? published.code : undefined;
+    await publish(token, sweeper);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     sweeper.log("store.unavailable", { token: token.name });
-    return undefined;
   }
 }
 

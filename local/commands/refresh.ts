@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { sha256 } from "../../functions/core/hash.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { type Outcome, type Refresher, refresh as refreshToken } from "../../functions/core/refresh.ts";
 import { needText } from "../../functions/core/state.ts";
 import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
@@ -94,7 +95,7 @@ export async function refreshNow(
     runtime,
     log: () => {},
     threshold: deployment.threshold,
-    hold: { until: 0 },
+    pauses: makePauses(runtime.now),
   };
   const asked = runtime.now();
   let outcome = await refreshToken(name, { by: "operator" }, refresher);

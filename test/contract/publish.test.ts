@@ -191,15 +191,21 @@ describe("a publication that fails is recorded, logged and backed off", () => {
     expect((await published())?.failure?.code).toBe("rate_limited");
   });
 
-  test("after a 429, without the sweep's other tokens", async () => {
+  test("two tokens of a client that meet a 429 pause that client's publishing, and no other client's (row 19)", async () => {
     await add();
     const { publish = WISH } = (await world.token(name)).document;
+    const due = { refreshAt: world.clock.now() + HOUR, publish };
     for (const other of range(5).map((index) => `${name}, no. ${index}`))
-      await world.add(other, { ...world.granted(), refreshAt: world.clock.now() + HOUR, publish });
-    world.sandbox.faults.add({ fault: "variable-429" });
-    const { asked, variables } = counted();
-    await sweep(world.sweeper({ variables, concurrency: 1 }));
-    expect(asked()).toBe(1);
+      await world.add(other, { ...world.granted(), ...due });
+    const healthy = `${name}, of another client`;
+    const client = { ...CLIENT, clientId: "C2" };
+    world.sandbox.authority.registerClient(client);
+    await world.add(healthy, { ...world.granted(0, client), scope: CLIENT.scopes.join(" "), ...due });
+    world.sandbox.faults.add({ fault: "variable-429", times: 2 });
+    await sweep(world.sweeper({ concurrency: 1 }));
+    const { document } = await world.token(healthy);
+    expect(document.publish?.publishedAt).toBeDefined();
+    expect(world.events("publish.done")).toHaveLength(1);
   });
 
   test("no token is carried to another organization by the token that writes for it (row 37)", async () => {

@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { census } from "../../functions/core/census.ts";
-import { refresh, rest } from "../../functions/core/refresh.ts";
+import { refresh } from "../../functions/core/refresh.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { CLIENT, OLD, openWorld, READER, SETTINGS, SWEEP, type World } from "../support/world.ts";
-import { escorted } from "./troubled.ts";
 
 let world: World;
 afterEach(async () => {
@@ -99,24 +98,40 @@ describe("a refresh", () => {
     },
   );
 
-  test("of any token is held after a 429 until its Retry-After ends", async () => {
+  test("after a 429 pauses its own token for the Retry-After and leaves the client's others one at a time", async () => {
     await world.add("u", world.granted(OLD));
     world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 1 });
     const refresher = world.refresher();
     expect(await refresh("t", READER, refresher)).toMatchObject({ outcome: "failed", code: "rate_limited" });
     const until = world.clock.now() + 120 * SECOND;
-    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "held", until });
-    world.clock.advance(120 * SECOND - 1);
-    expect(await refresh("u", READER, refresher)).toEqual({ outcome: "held", until });
-    expect(world.refreshes()).toBe(1);
-    world.clock.advance(1);
+    expect(await refresh("t", READER, refresher)).toMatchObject({
+      outcome: "deferred",
+      until: expect.any(Number),
+    });
+    expect((await world.token("t")).document.failure?.notBefore).toBe(until);
     expect(await refresh("u", READER, refresher)).toEqual({ outcome: "refreshed" });
+    world.clock.advance(150 * SECOND);
     expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
+  });
+
+  test("after two tokens of a client met a 429 pauses that client until its Retry-After is over", async () => {
+    for (const name of ["u", "v"]) await world.add(name, world.granted(OLD));
+    world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 2 });
+    const refresher = world.refresher();
+    await refresh("t", READER, refresher);
+    await refresh("u", READER, refresher);
+    const until = world.clock.now() + 120 * SECOND;
+    expect(await refresh("v", READER, refresher)).toEqual({ outcome: "held", until });
+    world.clock.advance(120 * SECOND - 1);
+    expect(await refresh("v", READER, refresher)).toEqual({ outcome: "held", until });
+    expect(world.refreshes()).toBe(2);
+    world.clock.advance(1);
+    expect(await refresh("v", READER, refresher)).toEqual({ outcome: "refreshed" });
   });
 
   test("that an ending process declines can be asked of the next one at once", async () => {
     const ending = world.refresher();
-    rest(ending);
+    ending.pauses.drain();
     const now = world.clock.now();
     expect(await refresh("t", READER, ending)).toEqual({ outcome: "held", until: now });
     expect(world.refreshes()).toBe(0);
@@ -129,28 +144,5 @@ describe("a refresh", () => {
     await refresh("t", READER, refresher);
     world.clock.advance(10 * MINUTE);
     expect(await refresh("t", SWEEP, refresher)).toEqual({ outcome: "refreshed" });
-  });
-
-  test("is not held for hours when the clock is set back after a 429 (row 13)", async () => {
-    const refresher = world.refresher();
-    refresher.hold.until = world.clock.now() + HOUR;
-    expect(await refresh("t", READER, refresher)).toEqual({ outcome: "refreshed" });
-  });
-
-  test("keeps the longer of two holds after a 429 without Retry-After", async () => {
-    await world.add("u", world.granted(OLD));
-    world.sandbox.faults.add({ fault: "429", retryAfter: 120, times: 1 });
-    world.sandbox.faults.add({ fault: "429-none", times: 1 });
-    const refresher = world.refresher();
-    const both = Promise.withResolvers<void>();
-    let asking = 0;
-    const before = async () => {
-      if (++asking === 2) both.resolve();
-      await both.promise;
-    };
-    const endpoint = escorted(world.endpoint, { before });
-    await Promise.all(["t", "u"].map((name) => refresh(name, READER, { ...refresher, endpoint })));
-    expect(world.refreshes()).toBe(2);
-    expect(refresher.hold.until).toBe(world.clock.now() + 120 * SECOND);
   });
 });

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } fro
 import { globalVariables } from "../../functions/adapters/global-variables.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import type { EndpointAnswer, TokenEndpoint } from "../../functions/core/grant.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { type DocumentStore, type TokenStore, tokenStore } from "../../functions/core/store.ts";
 import { type Sweeper, sweep } from "../../functions/core/sweep.ts";
 import { DEFAULT_THRESHOLD, HOUR } from "../../functions/core/time.ts";
@@ -81,7 +82,7 @@ function sweeperOf(store: TokenStore, endpoint: TokenEndpoint, more: Partial<Swe
     runtime: runtimeOf(clock),
     log: () => {},
     threshold: DEFAULT_THRESHOLD,
-    hold: { until: 0 },
+    pauses: makePauses(clock.now),
     concurrency: 10,
     limit: pLimit(more.concurrency ?? 10),
     deadline: 540_000,

@@ -37,6 +37,7 @@ describe("a sweep", () => {
       refreshed: 4,
       failed: 1,
       deferred: 2,
+      paused: 0,
       remaining: 0,
       overdueSeconds: 90,
       elapsedMs: 5000,
@@ -108,26 +109,16 @@ describe("a sweep", () => {
     expect(summary).toMatchObject({ due: 2, refreshed: 1, deferred: 1, remaining: 2 });
   });
 
-  test("ends at a 429, and its process leaves the rest alone until the Retry-After is over", async () => {
+  test("passes over the tokens of a throttled client, counts them as paused, and takes them later", async () => {
     await addMany(5);
-    world.sandbox.faults.add({ fault: "429", retryAfter: 150, times: 1 });
+    world.sandbox.faults.add({ fault: "429", retryAfter: 150, times: 2 });
     const sweeper = world.sweeper({ concurrency: 1 });
-    expect(await sweep(sweeper)).toMatchObject({ due: 1, failed: 1, remaining: 4 });
+    expect(await sweep(sweeper)).toMatchObject({ due: 5, failed: 2, paused: 3, remaining: 0 });
     world.clock.advance(MINUTE);
-    expect(await sweep(sweeper)).toMatchObject({ due: 0, refreshed: 0, remaining: 4 });
-    world.clock.advance(91 * SECOND);
-    expect(await sweep(sweeper)).toMatchObject({ refreshed: 5, remaining: 0 });
-    expect(world.refreshes()).toBe(6);
-  });
-
-  test("that is held back tells how long the longest has been waiting, and does not pretend to be on time", async () => {
-    await addMany(2);
-    const sweeper = world.sweeper();
-    sweeper.hold.until = world.clock.now() + 10 * MINUTE;
-    world.clock.advance(5 * MINUTE);
-    const summary = await sweep(sweeper);
-    expect(summary).toMatchObject({ due: 0, remaining: 2 });
-    expect(summary.overdueSeconds).toBe(300);
+    expect(await sweep(sweeper)).toMatchObject({ due: 3, refreshed: 0, paused: 3 });
+    world.clock.advance(MINUTE * 3);
+    expect(await sweep(sweeper)).toMatchObject({ refreshed: 5, paused: 0 });
+    expect(world.refreshes()).toBe(7);
   });
 
   test("and another one at the same time refresh each due token once", async () => {

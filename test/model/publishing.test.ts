@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { toPublish } from "../../functions/core/changes.ts";
 import { parseDocument } from "../../functions/core/document.ts";
 import type { EndpointAnswer } from "../../functions/core/grant.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { publish } from "../../functions/core/publish.ts";
 import { StoreUnavailable, tokenStore } from "../../functions/core/store.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
@@ -116,7 +117,8 @@ function makeWorld(clocks: readonly number[]) {
   const sweep = async (process: Process) => {
     const { runtime } = process;
     const store = tokenStore(process.documents, runtime.now);
-    const parts = { store, variables: variablesOf(process), runtime, log: () => undefined };
+    const pauses = makePauses(runtime.now);
+    const parts = { store, variables: variablesOf(process), runtime, log: () => undefined, pauses };
     try {
       for (const token of await store.due(runtime.now() + HOUR, 10, undefined, "publish.nextAt"))
         await publish(token, parts);

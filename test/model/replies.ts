@@ -102,7 +102,7 @@ export function makeReplies({ report, authority, writes, requests }: RepliesOpti
       Number(fields?.refreshAt ?? 0),
       Number(fieldsOf(fields?.lease).expires ?? 0),
     ]);
-    const next = Math.max(requests.heldUntil(), ...instants);
+    const next = Math.max(requests.pausedUntil(name), ...instants);
     if (until < from + wait - SLACK && next < from + wait - SLACK)
       report(`${by.name} gave up waiting for ${name} after ${until - from} ms of ${wait}`);
     if (until + Number(told) * SECOND > Math.max(next, until + TRY_AGAIN) + SLACK)

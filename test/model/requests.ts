@@ -46,6 +46,8 @@ interface Known {
   /** Until when a reader may ask for more than the schedule gives. */
   forced: number;
   leases: Map<unknown, Leased>;
+  /** By the process that Webex told to wait (429): from and until when, in ms. */
+  paused: Map<Process, { since: number; until: number }>;
   /** By the id of the lease that each was sent under. */
   sentUnder: Map<unknown, Sent>;
 }
@@ -81,7 +83,6 @@ interface RequestsOptions {
 export function makeRequests(options: RequestsOptions) {
   const { now, report } = options;
   const tokens = new Map<string, Known>();
-  const held = new Map<Process, { since: number; until: number }>();
   const of = (name: string): Known => {
     const known = tokens.get(name) ?? {
       sent: [],
@@ -89,6 +90,7 @@ export function makeRequests(options: RequestsOptions) {
       disturbed: Number.NEGATIVE_INFINITY,
       forced: Number.NEGATIVE_INFINITY,
       leases: new Map(),
+      paused: new Map(),
       sentUnder: new Map(),
     };
     tokens.set(name, known);
@@ -142,11 +144,12 @@ export function makeRequests(options: RequestsOptions) {
     const eighth = Math.max(SHORTEST_GAP, lifetimeOf(name) / 8);
     return Math.max(pause, JITTER * Math.min(30 * SECOND * 2 ** steps, 10 * MINUTE, eighth));
   };
-  const checkHold = (process: Process) => {
-    const { since, until } = held.get(process) ?? { since: 0, until: 0 };
+  const checkHold = (process: Process, name: string) => {
+    const { since, until } = of(name).paused.get(process) ?? { since: 0, until: 0 };
+    if (of(name).disturbed >= since) return;
     // What was claimed before it was known still goes out.
     if (now() > since + 2 * LAG.most && now() < until - LAG.most && !felt(since))
-      report(`${process.name} asks Webex, which wanted a pause until ${until}`);
+      report(`${process.name} asks Webex for ${name}, which wanted a pause until ${until}`);
   };
 
   const leased = (name: string, by: Process, { id, expires }: RawFields) => {
@@ -206,7 +209,7 @@ export function makeRequests(options: RequestsOptions) {
       checkOneAtATime(name, known, lease);
       if (process.name !== "operator") {
         checkGap(name, known, lease);
-        checkHold(process);
+        checkHold(process, name);
       }
       const sent = { process, name, request, at: now(), lease, answer: undefined, answered: 0 };
       known.sent.push(sent);
@@ -217,7 +220,11 @@ export function makeRequests(options: RequestsOptions) {
       Object.assign(sent, { answer, answered: now() });
       if (!("status" in answer) || answer.status !== 429) return;
       const until = now() + pauseOf(answer);
-      held.set(sent.process, { since: now(), until: Math.max(until, held.get(sent.process)?.until ?? 0) });
+      const { paused } = of(sent.name);
+      paused.set(sent.process, {
+        since: now(),
+        until: Math.max(until, paused.get(sent.process)?.until ?? 0),
+      });
     },
     /** A process says what became of a refresh; of which one, where it was at several, it does not say. */
     told(process: Process, event: string, name: string): void {
@@ -246,8 +253,8 @@ export function makeRequests(options: RequestsOptions) {
     },
     /** What was sent under this lease; `undefined`: nothing. */
     sentUnder: (name: string, lease: unknown) => of(name).sentUnder.get(lease)?.request,
-    /** Until when some process may ask Webex nothing, in ms. */
-    heldUntil: () => Math.max(0, ...[...held.values()].map(({ until }) => until)),
+    /** Until when some process may not ask Webex for this token, in ms. */
+    pausedUntil: (name: string) => Math.max(0, ...[...of(name).paused.values()].map(({ until }) => until)),
     count: () => [...tokens.values()].reduce((sum, { sent }) => sum + sent.length, 0),
   };
 }

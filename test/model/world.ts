@@ -3,6 +3,7 @@ import { makeState } from "../../functions/core/consent.ts";
 import { fieldsOf, type RawFields } from "../../functions/core/document.ts";
 import type { Log } from "../../functions/core/log.ts";
 import { makeLookup } from "../../functions/core/lookup.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { type Outcome, type Refresher, refresh } from "../../functions/core/refresh.ts";
 import { makeRefresher } from "../../functions/core/refresher.ts";
 import { Problem, problemReply, type Reply, type Request } from "../../functions/core/reply.ts";
@@ -118,7 +119,7 @@ export function makeWorld(told: History, trace?: (line: string) => void) {
     runtime: process.runtime,
     log: logOf(process),
     threshold: DEFAULT_THRESHOLD,
-    hold: { until: 0 },
+    pauses: makePauses(process.runtime.now),
   });
   const serving = (process: Process): Running["serve"] => {
     if (process.name.startsWith("lookup")) {

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { runtime } from "../../functions/adapters/runtime.ts";
 import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { webexEndpoint } from "../../functions/adapters/webex.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { refresh } from "../../functions/core/refresh.ts";
 import { tokenStore } from "../../functions/core/store.ts";
 import { DEFAULT_THRESHOLD } from "../../functions/core/time.ts";
@@ -48,7 +49,7 @@ async function refreshAll(url: string): Promise<string[]> {
     runtime,
     log: () => {},
     threshold: DEFAULT_THRESHOLD,
-    hold: { until: 0 },
+    pauses: makePauses(runtime.now),
   };
   const outcomes: string[] = [];
   for (const name of names) outcomes.push((await refresh(name, { by: "reader" }, refresher)).outcome);

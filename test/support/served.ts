@@ -19,6 +19,7 @@ import { sampleProblem } from "../../functions/core/compat.ts";
 import type { RawFields, TokenDocument } from "../../functions/core/document.ts";
 import type { EndpointAnswer, TokenEndpoint } from "../../functions/core/grant.ts";
 import { makeLookup } from "../../functions/core/lookup.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { makeRefresher } from "../../functions/core/refresher.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import { makeSetup, setupProblem } from "../../functions/core/setup.ts";
@@ -224,7 +225,7 @@ export async function startServed(options: ServedOptions = {}) {
       handle: makeRefresher({
         ...common,
         variables: globalVariables(new URL(webexUrl).origin),
-        hold: { until: 0 },
+        pauses: makePauses(now),
         concurrency: 10,
         limit: pLimit(10),
         deadline: 540 * SECOND,

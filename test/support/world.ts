@@ -4,6 +4,7 @@ import { openSqlite } from "../../functions/adapters/sqlite.ts";
 import { webexEndpoint } from "../../functions/adapters/webex.ts";
 import type { Changes, RawFields, TokenDocument } from "../../functions/core/document.ts";
 import { type Details, EVENTS, type Event } from "../../functions/core/log.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import type { Refresher } from "../../functions/core/refresh.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import type { Sealer } from "../../functions/core/seal.ts";
@@ -91,8 +92,8 @@ async function wired(options: WorldOptions) {
 function processes({ clock, runtime, store, endpoint, variables, log }: Parts) {
   /** One process of the service. Two of them share nothing but the store. */
   const refresher = (more: Partial<Refresher> = {}): Refresher => {
-    const hold = { until: 0 };
-    return { store, endpoint, runtime, log, threshold: DEFAULT_THRESHOLD, hold, ...more };
+    const pauses = makePauses(runtime.now);
+    return { store, endpoint, runtime, log, threshold: DEFAULT_THRESHOLD, pauses, ...more };
   };
   const sweeper = (more: Partial<Sweeper> = {}): Sweeper => {
     const concurrency = more.concurrency ?? 10;

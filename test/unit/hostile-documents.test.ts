@@ -99,6 +99,7 @@ describe("the service's status documents", () => {
     refreshed: 1,
     failed: 0,
     deferred: 0,
+    paused: 0,
     remaining: 0,
     overdueSeconds: 0,
     elapsedMs: 1,

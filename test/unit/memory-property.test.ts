@@ -5,6 +5,7 @@ import type { EndpointAnswer } from "../../functions/core/grant.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import type { Event } from "../../functions/core/log.ts";
 import { makeLookup } from "../../functions/core/lookup.ts";
+import { makePauses } from "../../functions/core/pauses.ts";
 import { type Refresher, refresh } from "../../functions/core/refresh.ts";
 import { Problem, problemReply, type Reply } from "../../functions/core/reply.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
@@ -260,7 +261,7 @@ function makeWorld({ skew, lifetimes }: Pick<History, "skew" | "lifetimes">) {
     runtime: runtimeOf(0),
     log: () => {},
     threshold: DEFAULT_THRESHOLD,
-    hold: { until: 0 },
+    pauses: makePauses(time.now),
   };
   const sameToken = { ...refresher };
   const refreshed = (id: string, ask: Parameters<typeof refresh>[1]) => {
