@@ -72,7 +72,7 @@ const isUnknown = (error: unknown) =>
   error instanceof Problem && (error.code === "not_found" || error.code === "wrong_passphrase");
 
 async function find(reading: Reading): Promise<Reply> {
-  const found = await read(reading);
+  const found = await readInTime(reading);
   if (found.decision.act === "answer") return tokenReply(found.token, reading);
   return found.lives ? serveBetter(found, reading) : waitForToken(found, reading);
 }
@@ -132,6 +132,28 @@ async function read(reading: Reading, since = 0): Promise<Read> {
   return { ...judge(last, reading), decision: { act: "answer" } };
 }
 
+/**
+ * The same, again after a failure of the store until the reader's own wait is over: one unanswered read must not end a wait
+ * of 20 s. Throws the last `StoreUnavailable`.
+ */
+async function readInTime(reading: Reading, since = 0): Promise<Read> {
+  const { wanted, lookup, started } = reading;
+  const left = () => started + wanted.wait - lookup.runtime.now();
+  // The first read takes the time it needs; later ones end with the wait.
+  let again: Promise<Read | undefined> = read(reading, since);
+  for (;;) {
+    try {
+      const found = await again;
+      if (found !== undefined) return found;
+      throw new StoreUnavailable("the store did not answer in the reader's time");
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || left() < POLL) throw error;
+      await lookup.runtime.sleep(POLL);
+      again = within(left(), read(reading, since), lookup.runtime);
+    }
+  }
+}
+
 /** What the store says, where it answers soon enough for somebody who has a live token. */
 async function loadSoon({ wanted, caller, memory, lookup }: Reading, since: number) {
   const load = async () => {
@@ -189,7 +211,7 @@ async function serveBetter({ token: held, decision }: Read, reading: Reading): P
     const again = await within(left(), quietly(read(reading, mark)), lookup.runtime);
     if (again?.lives) return tokenReply(again.token, reading);
     // It may have ended while we waited.
-    if (lifeNow(held, reading) === 0) return waitForToken(await read(reading, mark), reading);
+    if (lifeNow(held, reading) === 0) return waitForToken(await readInTime(reading, mark), reading);
   }
   return tokenReply(held, reading);
 }
@@ -202,7 +224,7 @@ async function waitForToken(first: Read, reading: Reading): Promise<Reply> {
   let last = first;
   while (!last.lives) {
     const { token, decision } = last;
-    // Who waits together reads together: the mark is taken where the wait begins, not where each wakes up.
+    // Waiters share one read, so the mark is taken when the wait starts.
     let mark = memory.mark();
     let until = decision.act === "wait" && !decision.leased ? decision.until - token.ahead : 0;
     let pause = POLL;
@@ -220,7 +242,7 @@ async function waitForToken(first: Read, reading: Reading): Promise<Reply> {
     if (over && !asks) throw nothingYet(token, until, runtime.now());
     if (!over && pause > 0) await runtime.sleep(pause);
     // Asking takes its time: whatever came of it, a consent or a sweep may have stored a token meanwhile.
-    last = await read(reading, mark);
+    last = await readInTime(reading, mark);
     if (over && !last.lives) throw nothingYet(last.token, until, runtime.now());
   }
   return tokenReply(last.token, reading);

@@ -18,7 +18,7 @@ describe("lookup with the store", () => {
     await given();
     await served.hold("flow", FRESH);
     served.outage.fail = down;
-    const answer = await served.ask("/?name=flow");
+    const answer = await served.settle(served.ask("/?name=flow"));
     expectProblem(answer, 503, /store did not answer/);
     expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
     expect(served.logs().at(-1)).toMatchObject({ event: "store.unavailable", severity: "ERROR" });

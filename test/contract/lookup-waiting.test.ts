@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { StoreUnavailable } from "../../functions/core/store.ts";
 import { eventuallyTrue } from "../support/eventually.ts";
 import { type Served, START, startServed } from "../support/served.ts";
 import { expectProblem, FRESH } from "./lookups.ts";
@@ -28,6 +29,19 @@ describe("a token that has ended", () => {
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect([served.asks.made, served.refreshes()]).toEqual([1, 1]);
   });
+
+  test.each([1, 3])(
+    "is served after %i reads of the store fail during the wait (row 27)",
+    async (failures) => {
+      await given();
+      const { accessToken } = await served.hold("flow", FRESH);
+      let left = failures;
+      served.outage.fail = ({ method }) =>
+        method === "read" && left-- > 0 ? new StoreUnavailable("it is down") : undefined;
+      const answer = await served.settle(served.ask("/?name=flow&wait=20"));
+      expect([answer.status, answer.body.token]).toEqual([200, accessToken]);
+    },
+  );
 
   test("includes one with less than a second left", async () => {
     await given();
