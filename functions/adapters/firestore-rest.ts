@@ -28,6 +28,7 @@ const FIELDS = [
   "refreshAt",
   "lease",
   "failure",
+  "rejections",
   "passphraseHash",
   "static",
   "serviceApp",

@@ -136,6 +136,7 @@ function consented(token: StoredToken, grant: Grant, changes: Changes, newOrg: b
     ...(newOrg && grant.refreshToken === undefined && { refreshToken: undefined, refreshAt: undefined }),
     static: undefined,
     failure: undefined,
+    rejections: undefined,
     authorizedAt: changes.lastRefresh,
   };
 }

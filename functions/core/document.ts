@@ -28,6 +28,8 @@ export interface TokenDocument {
   lease?: Lease;
   /** What went wrong last. Absent: all is well. */
   failure?: Failure;
+  /** Grants in a row that replaced a rejected token. Absent: none lately. */
+  rejections?: Rejections;
   /** sha256 hex of the token's own passphrase. Absent: the shared ones open it. Blank or of a wrong kind: nothing does. */
   passphraseHash?: string;
   /** An access token without refresh. */
@@ -74,6 +76,14 @@ export interface ServiceApp {
 export interface Lease {
   id: string;
   expires: number;
+}
+
+/** Fresh tokens were rejected too: the caller lacks a scope, or the API is out of order. */
+export interface Rejections {
+  /** Grants that a rejected read asked for, each soon after the one before. */
+  count: number;
+  /** ms: the last of them. */
+  at: number;
 }
 
 export interface Failure {
@@ -149,6 +159,7 @@ export function parseDocument(raw: RawFields): { document: TokenDocument; mistyp
   take("static", asBoolean);
   take("lease", asLease);
   take("failure", asFailure);
+  take("rejections", asRejections);
   take("publish", asPublish);
   take("serviceApp", asServiceApp);
   return { document, mistyped };
@@ -229,6 +240,13 @@ function asFailure(value: unknown): Failure | undefined {
     inputs,
     ...(notBefore !== undefined && { notBefore }),
   };
+}
+
+function asRejections(value: unknown): Rejections | undefined {
+  const fields = fieldsOf(value);
+  const count = asNumber(fields.count);
+  const at = asNumber(fields.at);
+  return count === undefined || at === undefined ? undefined : { count, at };
 }
 
 function asPublish(value: unknown): Publish | undefined {

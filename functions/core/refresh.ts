@@ -6,7 +6,15 @@ import { newTokens } from "./new-tokens.ts";
 import type { Gate, Pauses } from "./pauses.ts";
 import type { Runtime } from "./runtime.ts";
 import { type StoredToken, StoreUnavailable, sameCredentials, type TokenStore } from "./store.ts";
-import { type AskByHash, askFor, type Decision, decide, isRenewable, LEASE_TIME } from "./time.ts";
+import {
+  type AskByHash,
+  afterRejection,
+  askFor,
+  type Decision,
+  decide,
+  isRenewable,
+  LEASE_TIME,
+} from "./time.ts";
 
 export interface Refresher {
   store: TokenStore;
@@ -69,10 +77,14 @@ async function redeem(claim: Claim, ask: AskByHash, refresher: Refresher, gate: 
   const from = runtime.now() + token.ahead;
   const verdict = await newTokens(token, ask.by === "sweep", refresher, gate);
   const asked = { from, until: runtime.now() + token.ahead };
+  const rejected = askFor(ask, token.document).rejected === true;
   const changesFor = (current: StoredToken): Changes => ({
     ...store.toSeal(current),
     ...(verdict.grant
-      ? afterGrant(current, verdict.grant, asked, threshold)
+      ? {
+          ...afterGrant(current, verdict.grant, asked, threshold),
+          rejections: afterRejection(current.document, rejected, asked.until),
+        }
       : afterRefusal(current, verdict.refusal, asked.until)),
   });
   return report(token.name, await save(claim, changesFor, store, runtime), verdict, log);

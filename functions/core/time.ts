@@ -30,6 +30,10 @@ const TRANSIENT = { first: 30 * SECOND, most: 10 * MINUTE };
 /** However short a token lives, Webex is not asked for it more often. */
 const SHORTEST_STEP = 5 * SECOND;
 const UNCHANGED = { first: MINUTE, most: 10 * MINUTE };
+/** The least between two grants that rejected reads asked for, one soon after the other. */
+const REJECTED = { first: MINUTE, most: HOUR };
+/** A token that was not rejected for this long after the gap was a good one. */
+const GOOD_AFTER = 10 * MINUTE;
 const PERMANENT = [10 * MINUTE, HOUR, 6 * HOUR, DAY];
 /** The part of a lifetime that a reader may ask for. */
 const ATTAINABLE = 23 / 24;
@@ -125,6 +129,23 @@ export function livesTooLong(document: TokenDocument, now: number): boolean {
   const { lifetime, lastRefresh } = document;
   const isKnown = lifetime !== undefined || lastRefresh !== undefined;
   return isKnown && lifeOf(document, now) > lifetimeOf(document) + MINUTE;
+}
+
+/** When a rejected read may ask for another token, in ms; `undefined`: the last grants were not rejected. */
+function rejectedUntil({ rejections }: TokenDocument, now: number): number | undefined {
+  if (rejections === undefined) return undefined;
+  const until = rejections.at + doubled(REJECTED, rejections.count);
+  // Noted by a clock that ran ahead, or by rejections that are over.
+  return rejections.at > now || now > until + GOOD_AFTER ? undefined : until;
+}
+
+/**
+ * What a grant makes of `rejections`. The first grant after a rejection counts one, each further one soon after it one more;
+ * a grant that no rejected read asked for leaves the count until it is over.
+ */
+export function afterRejection(document: TokenDocument, rejected: boolean, now: number) {
+  const known = rejectedUntil(document, now) === undefined ? undefined : document.rejections;
+  return rejected ? { count: (known?.count ?? 0) + 1, at: now } : known;
 }
 
 /** Who asks for a token, and for what. */
@@ -223,9 +244,12 @@ export const isRenewable = ({ refreshToken, serviceApp }: TokenDocument): boolea
 function earliestTry(document: TokenDocument, ask: Ask, now: number): number {
   const { refreshAt = 0, failure, lastRefresh = 0 } = document;
   if (ask.by !== "reader" || !isForced(document, ask, now) || failure?.permanent) return refreshAt;
-  if (failure === undefined) return Math.min(refreshAt, unlessFarOff(lastRefresh + FORCED_GAP, now));
+  const rejected = ask.rejected && lifeOf(document, now) > 0 ? (rejectedUntil(document, now) ?? 0) : 0;
+  if (failure === undefined)
+    return Math.min(refreshAt, Math.max(rejected, unlessFarOff(lastRefresh + FORCED_GAP, now)));
   const gap = failure.code === UNCHANGED_CODE ? doubled(UNCHANGED, failure.count) : FORCED_GAP;
-  return Math.min(refreshAt, unlessFarOff(Math.max(failure.at + gap, failure.notBefore ?? 0), now));
+  const backedOff = unlessFarOff(Math.max(failure.at + gap, failure.notBefore ?? 0), now);
+  return Math.min(refreshAt, Math.max(rejected, backedOff));
 }
 
 const doubled = ({ first, most }: { first: number; most: number }, count: number) =>

@@ -167,6 +167,7 @@ describe.skipIf(skipped)(title("REST and the library"), () => {
 
 /** The fields that lookup reads. A new field compiles only once it is here or among the excluded. */
 const ASKED_FOR: Record<Exclude<keyof TokenDocument, "scopes" | "authorizedAt" | "publish">, true> = {
+  rejections: true,
   clientId: true,
   clientSecret: true,
   redirectUri: true,

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { TokenEndpoint } from "../../functions/core/grant.ts";
 import { sha256 } from "../../functions/core/hash.ts";
 import { refresh } from "../../functions/core/refresh.ts";
-import { type AskByHash, HOUR, SECOND } from "../../functions/core/time.ts";
+import { type AskByHash, HOUR, MINUTE, SECOND } from "../../functions/core/time.ts";
 import { CLIENT, OLD, ORG, openWorld, READER, range, SWEEP, type World } from "../support/world.ts";
 
 const FOREIGN = "99999999-8888-7777-6666-555555555555";
@@ -52,6 +52,34 @@ describe("a refresh", () => {
     const { document } = await world.token("t");
     expect(document.accessToken).toBe(before.document.accessToken);
     expect(world.events("refresh.refused")).toMatchObject([{ token: "t", code: "foreign_organization" }]);
+  });
+
+  test("of a token that is rejected at once after each grant comes after 1, 2, 4 … 60 minutes (row 23)", async () => {
+    const rejecting = async (): Promise<AskByHash> => ({
+      by: "reader",
+      ifToken: sha256((await world.token("t")).document.accessToken ?? ""),
+    });
+    const began = world.clock.now();
+    const minutes: number[] = [];
+    for (let count = 0; count < 60 * 8; count++) {
+      const before = world.refreshes();
+      await refresh("t", await rejecting(), world.refresher());
+      if (world.refreshes() > before) minutes.push((world.clock.now() - began) / MINUTE);
+      world.clock.advance(MINUTE);
+    }
+    expect(minutes.slice(0, 8)).toEqual([0, 1, 3, 7, 15, 31, 63, 123]);
+    expect(minutes.length).toBeLessThanOrEqual(14);
+  });
+
+  test("of a rejected token is tried at once again when the one before was good for a while (row 23)", async () => {
+    for (const wait of [0, 10 * MINUTE + HOUR, 10 * MINUTE + HOUR]) {
+      world.clock.advance(wait);
+      const ifToken = sha256((await world.token("t")).document.accessToken ?? "");
+      expect(await refresh("t", { by: "reader", ifToken }, world.refresher())).toEqual({
+        outcome: "refreshed",
+      });
+      expect((await world.token("t")).document.rejections?.count).toBe(1);
+    }
   });
 
   test("reads numbers that are strings (row 14)", async () => {

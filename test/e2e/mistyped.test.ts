@@ -31,6 +31,7 @@ type Field = keyof TokenDocument;
 
 /** The type of each field; a new field does not compile until it is listed here. */
 const FIELDS: Record<Field, "text" | "number" | "object" | "true"> = {
+  rejections: "object",
   clientId: "text",
   clientSecret: "text",
   redirectUri: "text",
