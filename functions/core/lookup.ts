@@ -140,17 +140,19 @@ async function readInTime(reading: Reading, since = 0): Promise<Read> {
   const { wanted, lookup, started } = reading;
   const left = () => started + wanted.wait - lookup.runtime.now();
   // The first read takes the time it needs; later ones end with the wait.
-  let again: Promise<Read | undefined> = read(reading, since);
+  let reads: Promise<Read | undefined> = read(reading, since);
+  let failure: unknown;
   for (;;) {
     try {
-      const found = await again;
+      const found = await reads;
       if (found !== undefined) return found;
-      throw new StoreUnavailable("the store did not answer in the reader's time");
     } catch (error) {
-      if (!(error instanceof StoreUnavailable) || left() < POLL) throw error;
-      await lookup.runtime.sleep(POLL);
-      again = within(left(), read(reading, since), lookup.runtime);
+      if (!(error instanceof StoreUnavailable)) throw error;
+      failure = error;
     }
+    if (left() < POLL) throw failure;
+    await lookup.runtime.sleep(POLL);
+    reads = within(left(), read(reading, since), lookup.runtime);
   }
 }
 

@@ -2,7 +2,7 @@ import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { type ClientSettings, changeSettings, redirectUriIn, scopesIn } from "../actions/settings.ts";
 import type { Deployment } from "../deployment.ts";
 import type { Terminal } from "../terminal.ts";
-import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
+import { type Context, examples, jsonOption, newTokenName, type Register, withTokens } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { readSecrets, type Secrets, stdinHelp } from "./secrets.ts";
 import { create } from "./stored.ts";
@@ -20,7 +20,7 @@ interface Options {
 export const add: Register = (program, context) => {
   program
     .command("add")
-    .argument("<name>", "name of the token, as callers will ask for it", tokenName)
+    .argument("<name>", "name of the token, as callers will ask for it", newTokenName)
     .description("add a token: the client settings of its integration, to be authorized next")
     .option("--client-id <id>", "client id of the integration", nonBlank("--client-id"))
     .option("--redirect-uri <address>", "its redirect URI (default: /callback of the service)", addressOf)

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { nameProblem } from "../../functions/core/document.ts";
+import { idProblem, nameProblem } from "../../functions/core/document.ts";
 import type { Runtime } from "../../functions/core/runtime.ts";
 import { unsealed } from "../../functions/core/seal.ts";
 import { type TokenStore, tokenStore } from "../../functions/core/store.ts";
@@ -46,10 +46,14 @@ export async function withTokens<T>(
   }
 }
 
-/** For `.argument`: a name that every store can hold. */
-export function tokenName(text: string): string {
-  const name = text.trim();
-  const problem = nameProblem(name);
+/** For `.argument`: the name of a stored token, exactly as it was typed. */
+export const tokenName = (text: string) => named(text, idProblem);
+
+/** For `.argument`: a name for a new token. */
+export const newTokenName = (text: string) => named(text.trim(), nameProblem);
+
+function named(name: string, problemOf: typeof idProblem): string {
+  const problem = problemOf(name);
   if (problem !== undefined) throw new InvalidArgumentError(`No token can have this name: ${problem}.`);
   return name;
 }

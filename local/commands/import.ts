@@ -5,7 +5,15 @@ import type { StoredToken, TokenStore } from "../../functions/core/store.ts";
 import { FORGOTTEN, put, putTokens } from "../actions/import.ts";
 import type { Deployment } from "../deployment.ts";
 import { mayReplace } from "./add.ts";
-import { type Context, examples, jsonOption, type Register, tokenName, withTokens } from "./context.ts";
+import {
+  type Context,
+  examples,
+  jsonOption,
+  newTokenName,
+  type Register,
+  tokenName,
+  withTokens,
+} from "./context.ts";
 import { parseInstant } from "./durations.ts";
 import { CommandError } from "./errors.ts";
 import { outcomeText, type Result, refreshNow, resultView } from "./refresh.ts";
@@ -28,7 +36,7 @@ interface Options {
 export const importToken: Register = (program, context) => {
   program
     .command("import")
-    .argument("<name>", "name of the token, as callers will ask for it", tokenName)
+    .argument("<name>", "name of the token, as callers will ask for it", newTokenName)
     .description("import a refresh token made elsewhere (a Service App's), or a fixed access token")
     .option("--client-id <id>", "client id of the Service App or integration", (value) => value.trim())
     .option("--static", "a fixed access token that is never refreshed; needs --expires")

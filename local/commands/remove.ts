@@ -15,12 +15,12 @@ export const remove: Register = (program, context) => {
     .addHelpText("after", examples(["remove sales", "asks first"], ["remove sales --yes", "does not"]))
     .action((name: string, { yes, json }: { yes?: boolean; json?: boolean }) =>
       withTokens(context, async (store) => {
-        await findToken(name, store);
+        const token = await findToken(name, store);
         if (!yes && !terminal.interactive)
           throw new CommandError(`token "${name}" was not removed: without a terminal to ask in, give --yes`);
         if (!yes && !(await terminal.confirm(`Remove token "${name}"? Its refresh token can't be had back.`)))
           throw new CommandError(`token "${name}" was left as it is`);
-        const removed = await store.remove(name);
+        const removed = await store.remove(token.name);
         if (json) terminal.json({ name, removed });
         else terminal.print(`token "${name}" is ${removed ? "removed" : "gone already"}`);
       }),

@@ -9,9 +9,10 @@ const TRIES = 10;
 /** Names that are looked through for the one that was meant. */
 const LOOKED_THROUGH = 5000;
 
-/** Throws `CommandError`, with the name that was meant where one is near. */
+/** By the exact name, else by the trimmed one. Throws `CommandError`, with the name that was meant where one is near. */
 export async function findToken(name: string, store: TokenStore): Promise<StoredToken> {
-  const token = await store.read(name);
+  const exact = await store.read(name);
+  const token = exact ?? (name === name.trim() ? undefined : await store.read(name.trim()));
   if (token !== undefined) return token;
   const meant = nearest(name, await names(store));
   const hint = meant === undefined ? '"npm run tokens -- list" shows them all' : `did you mean "${meant}"?`;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { fieldsOf, nameProblem } from "../../functions/core/document.ts";
+import { fieldsOf, idProblem, nameProblem } from "../../functions/core/document.ts";
 import { redirectUriIn, scopesIn, secretIn } from "../actions/settings.ts";
 
 /** More is no form of the page. Bytes. */
@@ -38,8 +38,17 @@ export function inputOf(body: unknown) {
     text,
     needed: (field: string, asking: string) => needed(field, text(field), asking),
     flag: (field: string) => given[field] === true,
-    name(asking = "Give the token a name.") {
-      const name = needed("name", text("name"), asking);
+    /** The name of a stored token, exactly as it was given. */
+    name() {
+      const exact = text("name") === undefined ? undefined : String(given.name);
+      const name = needed("name", exact, "Give the token's name.");
+      const problem = idProblem(name);
+      if (problem !== undefined) problems.name ??= `No token can have this name: ${problem}.`;
+      return name;
+    },
+    /** A name for a new token. */
+    newName() {
+      const name = needed("name", text("name"), "Give the token a name.");
       const problem = nameProblem(name);
       if (problem !== undefined) problems.name ??= `No token can have this name: ${problem}.`;
       return name;

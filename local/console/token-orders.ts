@@ -22,7 +22,7 @@ const PATIENCE = 45_000;
 export const TOKENS: Endpoints = {
   "POST add": async (parts, { body }): Promise<Told> => {
     const input = inputOf(body);
-    const name = input.name();
+    const name = input.newName();
     const settings = {
       clientId: input.needed("clientId", "Paste the client id that Webex shows."),
       clientSecret: input.secret("clientSecret", "Paste the client secret that Webex showed once.") ?? "",
@@ -38,7 +38,7 @@ export const TOKENS: Endpoints = {
 
   "POST import": async (parts, { body }): Promise<Told> => {
     const input = inputOf(body);
-    const name = input.name();
+    const name = input.flag("replace") ? input.name() : input.newName();
     const store = await forSecrets(parts);
     const existing = input.flag("replace") ? await findToken(name, store) : undefined;
     if (existing === undefined) await mustBeNew(name, store, input);
@@ -110,12 +110,12 @@ export const TOKENS: Endpoints = {
   "POST remove": async (parts, { body }): Promise<Told> => {
     const input = inputOf(body);
     const name = input.name();
-    if (input.text("confirm") !== name) input.wrong("confirm", "Type the name exactly as it is.");
+    if (input.text("confirm") !== name.trim()) input.wrong("confirm", "Type the name exactly as it is.");
     input.check();
     const store = await parts.open();
-    await findToken(name, store);
-    const removed = await store.remove(name);
-    return { well: true, text: `Token "${name}" is ${removed ? "removed" : "gone already"}.` };
+    const token = await findToken(name, store);
+    const removed = await store.remove(token.name);
+    return { well: true, text: `Token "${token.name}" is ${removed ? "removed" : "gone already"}.` };
   },
 };
 

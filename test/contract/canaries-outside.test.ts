@@ -255,7 +255,7 @@ describe("an error of Firestore that quotes a secret", () => {
     const port = await listen(createServer((_request, response) => say(response)));
     const env = { ...project, FIRESTORE_EMULATOR_HOST: `127.0.0.1:${port}` };
     const lookup = await start("lookup", env);
-    const answers = [await ask(lookup.url, "/?name=t")];
+    const answers = [await ask(lookup.url, "/?name=t&wait=0")];
     expect(answers.map(({ status }) => status)).toEqual([503]);
     expect(linesOf(lookup)[0]).toMatchObject({
       event: "store.unavailable",

@@ -116,6 +116,16 @@ test("add, authorize, list, show, refresh and remove take a token through its li
   expect(await stored("sales")).toBeUndefined();
 });
 
+test("show and remove find a token whose name ends in a blank, and add makes none with an invisible character (rows 34 and 38)", async () => {
+  await served.store.create("prod ", { clientId });
+  expect(await json('show "prod " --json')).toMatchObject({ name: "prod " });
+  expect((await ran('show "prod"')).code).toBe(1);
+  expect(await output('remove "prod " --yes')).toContain("is removed");
+  expect(await stored("prod ")).toBeUndefined();
+  const { code, stderr } = await ran(`add "sales\u200b" --client-id ${clientId}`, clientSecret);
+  expect([code, stderr]).toEqual([2, expect.stringContaining("the name contains an invisible character")]);
+});
+
 test("add changes a token that exists only with --replace, and only in what is given", async () => {
   await output(`add twice --client-id ${clientId} --redirect-uri ${callback} --scope a`, clientSecret);
   const again = await ran("add twice --client-id C2", "other");

@@ -63,7 +63,7 @@ describe("lookup", () => {
   test("the store down", async () => {
     await given();
     served.outage.fail = () => new StoreUnavailable("down");
-    expectSample(await served.ask("/?name=flow"), "Access Token not found");
+    expectSample(await served.settle(served.ask("/?name=flow")), "Access Token not found");
   });
 
   test("a token that only a person can help", async () => {
