@@ -74,7 +74,9 @@ export function firestoreReader(options: RestOptions): DocumentReader {
         (dropped) => get(PATIENCE, dropped ? false : agent),
       );
       if (isMissing(answer)) return undefined;
-      if (answer.status !== 200) throw new StoreUnavailable(`Firestore answered ${answer.status}`);
+      const { status } = answer;
+      if (status !== 200)
+        throw new StoreUnavailable(`Firestore answered ${status}`, undefined, isRefusal(status));
       return snapshotOf(answer, id, { began, ended: now() });
     },
   };
@@ -92,6 +94,9 @@ async function twice(
     throw new StoreUnavailable(`Firestore did not answer (${code})`);
   });
 }
+
+/** 429 says that Firestore is busy, whatever is asked for. */
+const isRefusal = (status: number) => status >= 400 && status < 500 && status !== 429;
 
 /** The document is missing; not the database, the project, or whoever answered in Firestore's stead. */
 function isMissing({ status, body }: PlatformAnswer): boolean {

@@ -42,6 +42,7 @@ const TRY_AGAIN = 5;
  */
 export function makeLookup(lookup: Lookup): (request: Request) => Reply | Promise<Reply> {
   const memory = remember(lookup.reader, lookup.runtime);
+  const proofs = makeProofs();
   const asker = makeAsker({ ...lookup, mark: memory.mark });
   return (request) => {
     const elsewhere = route(request, lookup);
@@ -51,7 +52,7 @@ export function makeLookup(lookup: Lookup): (request: Request) => Reply | Promis
       const caller = identify(request, passphrases);
       const started = lookup.runtime.now();
       const answerFor = (wanted: Wanted) => {
-        const reading = { wanted, caller, asker, memory, lookup, started };
+        const reading = { wanted, caller, asker, memory, proofs, lookup, started };
         const token = recall(reading);
         return token === undefined ? find(reading) : tokenReply(token, reading);
       };
@@ -97,11 +98,32 @@ function recall(reading: Reading): StoredToken | undefined {
   return settled ? recent : undefined;
 }
 
+/** Passphrases of tokens' own that opened their token on this instance. */
+interface Proofs {
+  has(name: string, hash: string): boolean;
+  add(name: string, hash: string): void;
+}
+
+/** So many are remembered. */
+const MOST_PROOFS = 5000;
+
+function makeProofs(): Proofs {
+  const proven = new Map<string, string>();
+  return {
+    has: (name, hash) => proven.get(name) === hash,
+    add(name, hash) {
+      if (proven.size >= MOST_PROOFS && !proven.has(name)) proven.clear();
+      proven.set(name, hash);
+    },
+  };
+}
+
 interface Reading {
   wanted: Wanted;
   caller: Caller;
   asker: Asker;
   memory: Memory;
+  proofs: Proofs;
   lookup: Lookup;
   /** ms. */
   started: number;
@@ -119,16 +141,14 @@ interface Read {
  * problem that this caller is to be told, and `StoreUnavailable` where nothing live is held.
  */
 async function read(reading: Reading, since = 0): Promise<Read> {
-  const { wanted, caller, memory } = reading;
+  const { wanted, memory } = reading;
   const held = memory.last(wanted.name);
-  if (held === undefined || lifeNow(held, reading) === 0)
-    return judge(await memory.load(wanted.name, since, caller.shared), reading);
+  if (held === undefined || lifeNow(held, reading) === 0) return judge(await load(reading, since), reading);
   const loaded = await loadSoon(reading, since);
   if (loaded !== undefined) return judge(loaded.token, reading);
   // The store is away, and so is all that the refresher could do: what is held is the best to be had, while it lives.
   const last = memory.last(wanted.name) ?? held;
-  if (lifeNow(last, reading) === 0)
-    return judge(await memory.load(wanted.name, since, caller.shared), reading);
+  if (lifeNow(last, reading) === 0) return judge(await load(reading, since), reading);
   return { ...judge(last, reading), decision: { act: "answer" } };
 }
 
@@ -157,26 +177,36 @@ async function readInTime(reading: Reading, since = 0): Promise<Read> {
 }
 
 /** What the store says, where it answers soon enough for somebody who has a live token. */
-async function loadSoon({ wanted, caller, memory, lookup }: Reading, since: number) {
-  const load = async () => {
+async function loadSoon(reading: Reading, since: number) {
+  const { wanted, memory, lookup } = reading;
+  const loadIfThere = async () => {
     try {
-      return { token: await memory.load(wanted.name, since, caller.shared) };
+      return { token: await load(reading, since) };
     } catch (error) {
       if (error instanceof StoreUnavailable) return undefined;
       throw error;
     }
   };
   if (memory.isAway()) {
-    if (memory.mayProbe()) load().catch(() => "told by whoever waits for it");
+    if (memory.mayProbe()) loadIfThere().catch(() => "a reader that needs the store reports it");
     return undefined;
   }
-  const loaded = await within(STORE_PATIENCE, load(), lookup.runtime);
-  if (loaded === undefined) {
+  const loaded = await within(STORE_PATIENCE, loadIfThere(), lookup.runtime);
+  if (loaded === undefined && isProven(reading)) {
     memory.giveUp();
     lookup.log("store.unavailable", { token: wanted.name, reason: "a token from memory was answered" });
   }
   return loaded;
 }
+
+const load = (reading: Reading, since: number) => {
+  const { wanted, caller, memory } = reading;
+  return memory.load(wanted.name, since, caller.shared, isProven(reading));
+};
+
+/** What strangers ask must not decide whether the store counts as away. */
+const isProven = ({ wanted, caller, proofs }: Reading) =>
+  caller.shared || proofs.has(wanted.name, caller.hash);
 
 const lifeNow = ({ document, ahead }: StoredToken, { lookup }: Reading) =>
   lifeOf(document, lookup.runtime.now() + ahead);
@@ -189,6 +219,7 @@ function judge(token: StoredToken | undefined, reading: Reading): Read {
   // A passphrase that can't be read is one that nobody has: it must not open the token to the shared ones.
   const hidden = token.mistyped.includes("passphraseHash") ? "" : undefined;
   admit(caller, hidden ?? token.document.passphraseHash);
+  if (!caller.shared) reading.proofs.add(token.name, caller.hash);
   const now = lookup.runtime.now() + token.ahead;
   const decision = decide(token, askFor(ask, token.document), now, lookup.threshold);
   if (decision.act === "refuse") throw new Problem("needs_person", needText(token, decision.need));

@@ -1,5 +1,5 @@
 import type { Runtime } from "./runtime.ts";
-import type { StoredToken, TokenReader } from "./store.ts";
+import { type StoredToken, StoreUnavailable, type TokenReader } from "./store.ts";
 import { SECOND } from "./time.ts";
 
 /** A document is answered from memory for this long at most; refreshes are scheduled, so it is exact till then. */
@@ -26,16 +26,17 @@ export interface Memory {
   mark(): number;
   /**
    * Reads the store. Readers of one name share one read, unless it began before the mark `since` (0: any will do).
-   * `keepMissing`: a name that is not there is remembered, too. Throws `StoreUnavailable`.
+   * `keepMissing`: a name that is not there is remembered, too. `proven`: the caller has shown a passphrase that opens
+   * something here; only then does a failure count as the store's. Throws `StoreUnavailable`.
    */
-  load(name: string, since: number, keepMissing: boolean): Promise<StoredToken | undefined>;
+  load(name: string, since: number, keepMissing: boolean, proven?: boolean): Promise<StoredToken | undefined>;
   /** Reads the store again beside those who are answered from memory, once a second at most. */
   renew(name: string): void;
-  /** The store did not answer just now: who holds a live token need not wait for it. */
+  /** The store did not answer just now: a reader with a live token need not wait for it. */
   isAway(): boolean;
-  /** Somebody waited for it in vain. */
+  /** A reader with a proven passphrase waited without an answer. */
   giveUp(): void;
-  /** True once a second while it is away: whether it is back is found out without anybody waiting. */
+  /** True once a second while it is away: a read in the background then finds out whether it is back. */
   mayProbe(): boolean;
 }
 
@@ -69,7 +70,7 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
     else put(tokens, name, { ...kept, until: from + FRESH, token }, MOST_TOKENS);
   };
 
-  const start = (name: string, keepMissing: boolean) => {
+  const start = (name: string, keepMissing: boolean, proven: boolean) => {
     const kept = { began: ++marks, from: now(), until: 0 };
     const over = () => {
       if (underWay.get(name)?.began === kept.began) underWay.delete(name);
@@ -83,7 +84,7 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
       },
       (error: unknown) => {
         over();
-        giveUp();
+        if (proven && !(error instanceof StoreUnavailable && error.refused)) giveUp();
         throw error;
       },
     );
@@ -107,14 +108,14 @@ export function remember(reader: TokenReader, { now }: Pick<Runtime, "now">): Me
     },
     last: (name) => tokens.get(name)?.token,
     mark: () => marks,
-    load(name, since, keepMissing) {
+    load(name, since, keepMissing, proven = true) {
       const running = underWay.get(name);
-      return running !== undefined && running.began > since ? running.work : start(name, keepMissing);
+      return running !== undefined && running.began > since ? running.work : start(name, keepMissing, proven);
     },
     renew(name) {
       const age = now() - (tokens.get(name)?.from ?? 0);
       if (age >= MOMENT && !underWay.has(name))
-        start(name, false).catch(() => "told by whoever waits for it");
+        start(name, false, true).catch(() => "a reader that needs the store reports it");
     },
     isAway: () => now() < awayUntil && now() >= awayUntil - AWAY,
     giveUp,

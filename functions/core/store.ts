@@ -71,11 +71,14 @@ export class StoreUnavailable extends Error {
   override name = "StoreUnavailable";
   /** The store's own words, for the operator at a terminal; they stay out of logs. `undefined`: it had none. */
   readonly detail: string | undefined;
+  /** The store answered, but refused this one document (4xx): it says nothing about other documents. */
+  readonly refused: boolean;
 
   /** `message` says what happened in codes alone: it is logged. */
-  constructor(message: string, detail?: string) {
+  constructor(message: string, detail?: string, refused = false) {
     super(message);
     this.detail = detail;
+    this.refused = refused;
   }
 }
 

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { StoreUnavailable } from "../../functions/core/store.ts";
 import { LIFETIME, type Served, startServed } from "../support/served.ts";
 import { FRESH, rejecting, withHeaders } from "./lookups.ts";
 
@@ -86,5 +87,22 @@ describe("x-token-rejected", () => {
     expect((await served.settle(served.ask("/?name=dead&wait=0"))).status).toBe(503);
     const answer = await served.settle(served.ask("/?name=flow", rejecting(accessToken)));
     expect(answer.body.token).not.toBe(accessToken);
+  });
+});
+
+describe("a stranger", () => {
+  test("whose reads of the store fail keeps no rejected token from being replaced (row 22)", async () => {
+    served = await startServed();
+    const { accessToken = "" } = await served.hold("flow", FRESH);
+    expect((await served.ask("/?name=flow")).status).toBe(200);
+    served.outage.fail = ({ id }) => (id === "flow" ? undefined : new StoreUnavailable("it is slow"));
+    for (let count = 0; count < 5; count++) {
+      const wrong = { headers: { "x-token-passphrase": "canary-of-a-stranger" } };
+      expect((await served.ask(`/?name=unknown-${count}&wait=0`, wrong)).status).toBe(503);
+    }
+    const answer = await served.ask("/?name=flow", rejecting(accessToken));
+    expect(answer.status).toBe(200);
+    expect(answer.body.token).not.toBe(accessToken);
+    expect(served.refreshes()).toBe(1);
   });
 });

@@ -331,6 +331,21 @@ describe("a store that does not answer", () => {
     expect(memory.isAway()).toBe(false);
   });
 
+  test("is not unavailable after the failed read of a caller without a proven passphrase (row 22)", async () => {
+    const load = memory.load("flow", 0, false, false);
+    reads.at(-1)?.fail(DOWN);
+    await expect(load).rejects.toBe(DOWN);
+    expect(memory.isAway()).toBe(false);
+  });
+
+  test("is not unavailable after it refused one document (row 22)", async () => {
+    const refused = new StoreUnavailable("Firestore answered 404", undefined, true);
+    const load = memory.load("flow", 0, true, true);
+    reads.at(-1)?.fail(refused);
+    await expect(load).rejects.toBe(refused);
+    expect(memory.isAway()).toBe(false);
+  });
+
   test("is unavailable for 10 s after a wait without an answer", () => {
     memory.giveUp();
     expect(memory.isAway()).toBe(true);
