@@ -2,7 +2,7 @@ import type { TokenDocument } from "./document.ts";
 import type { Refresher } from "./refresh.ts";
 import { STATES, type State, stateOf } from "./state.ts";
 import { readCensus, recordCensus } from "./status.ts";
-import type { StoredToken } from "./store.ts";
+import { type StoredToken, StoreUnavailable } from "./store.ts";
 import { DAY, isRenewable, lifeOf, livesTooLong, scheduleOf } from "./time.ts";
 
 /** Totals over all tokens. */
@@ -10,6 +10,8 @@ export interface Census {
   tokens: number;
   /** Documents that had no `refreshAt` (written by hand or by Cisco's sample), now known to the sweep. */
   adopted: number;
+  /** Documents that should have been adopted and could not be written: the next census tries them again. */
+  failed: number;
   states: Record<State, number>;
   elapsedMs: number;
 }
@@ -20,20 +22,29 @@ const RUNWAY_MARKS = [14, 7, 3, 1];
 
 type Counter = Pick<Refresher, "store" | "runtime" | "log" | "threshold">;
 
-/** Reads every document once. Throws `StoreUnavailable`. */
+/**
+ * Reads every document once. One that can't be written is reported and counted, and the run goes on. Throws
+ * `StoreUnavailable` where documents can't be read.
+ */
 export async function census(counter: Counter): Promise<Census> {
   const { store, runtime, log } = counter;
   const started = runtime.now();
   const before = await readCensus(store.documents);
   const states = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>;
   let tokens = 0;
-  let adopted = 0;
+  const counts = { adopted: 0, failed: 0 };
   for await (const page of store.pages(PAGE)) {
     for (const token of page) {
       const now = runtime.now() + token.ahead;
       tokens++;
       states[stateOf(token, now)]++;
-      if (await adopt(token, now, counter)) adopted++;
+      try {
+        if (await adopt(token, now, counter)) counts.adopted++;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
+        counts.failed++;
+        log("store.unavailable", { token: token.name, reason: error.message });
+      }
       for (const field of token.mistyped) log("token.mistyped", { token: token.name, field });
       for (const [field, reason] of Object.entries(token.unopened))
         log("token.unopened", { token: token.name, field, reason });
@@ -42,8 +53,8 @@ export async function census(counter: Counter): Promise<Census> {
     }
   }
   await recordCensus(started, store.documents);
-  const result = { tokens, adopted, states, elapsedMs: runtime.now() - started };
-  log("census.done", { tokens, adopted, ...states, elapsedMs: result.elapsedMs });
+  const result = { tokens, ...counts, states, elapsedMs: runtime.now() - started };
+  log("census.done", { tokens, ...counts, ...states, elapsedMs: result.elapsedMs });
   return result;
 }
 

@@ -56,7 +56,9 @@ export async function sweep(sweeper: Sweeper): Promise<Sweep> {
       counts[KIND[outcome.outcome]]++;
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, work));
+  // A page that can't be read must not answer the caller while refreshes are in flight: the platform would freeze them.
+  const workers = await Promise.allSettled(Array.from({ length: concurrency }, work));
+  for (const worker of workers) if (worker.status === "rejected") throw worker.reason;
 
   const remaining = mayGoOn() ? 0 : await store.countDue(started, last);
   if (remaining > 0) first ??= (await store.due(started, 1))[0];

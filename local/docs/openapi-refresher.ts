@@ -37,6 +37,7 @@ const SWEEP: Record<keyof Sweep, Schema> = {
 const CENSUS: Record<keyof Census, Schema> = {
   tokens: count(),
   adopted: count("Documents that the sweep did not know of before."),
+  failed: count("Documents that could not be written; the next census tries them again."),
   states: closed(Object.fromEntries(STATES.map((state) => [state, count()]))),
   elapsedMs: count(),
 };

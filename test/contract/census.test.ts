@@ -132,6 +132,21 @@ describe("a census", () => {
     expect(world.events("token.ending")).toEqual([{ token: "t", kind: "refresh token", days: 14 }]);
   });
 
+  test("counts, adopts and forecasts all other documents when one can't be written", async () => {
+    for (const name of ["a", "b", "c"]) {
+      const { refreshAt: _, ...document } = world.granted(0);
+      await world.add(name, { ...document, refreshExpires: world.clock.now() + 6.5 * DAY });
+    }
+    const real = tokenStore(world.documents, world.runtime.now);
+    const update: typeof real.update = (token, changes) =>
+      token.name === "b" ? Promise.reject(new StoreUnavailable("down")) : real.update(token, changes);
+    const store = { ...real, update };
+    expect(await census(world.refresher({ store }))).toMatchObject({ tokens: 3, adopted: 2, failed: 1 });
+    expect(world.events("store.unavailable")).toMatchObject([{ token: "b" }]);
+    expect(world.events("token.ending").map(({ token }) => token)).toEqual(["a", "b", "c"]);
+    expect(await census(world.refresher())).toMatchObject({ adopted: 1, failed: 0 });
+  });
+
   test("reads every document once", async () => {
     const fixed = { accessToken: "x", accessExpires: world.clock.now() + 90 * DAY, static: true };
     for (const index of range(1001)) await world.add(`t${index}`, fixed);

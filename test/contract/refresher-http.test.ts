@@ -113,6 +113,7 @@ describe("POST /census", () => {
     expect(answer.body).toEqual({
       tokens: 4,
       adopted: 1,
+      failed: 0,
       states: {
         working: 2,
         refreshing: 0,

@@ -79,6 +79,24 @@ describe("a sweep", () => {
     await expect(sweep(world.sweeper({ store }))).rejects.toThrow(StoreUnavailable);
   });
 
+  test("that cannot read the next page fails only once the refreshes in flight have ended", async () => {
+    await addMany(600);
+    let pages = 0;
+    const store = tokenStore(
+      intercepted(world.documents, (call, perform) => {
+        if (call.method === "upTo" && ++pages > 1) throw new StoreUnavailable("down");
+        return perform();
+      }),
+      world.runtime.now,
+    );
+    await expect(sweep(world.sweeper({ store }))).rejects.toThrow(StoreUnavailable);
+    const refreshed = world.refreshes();
+    expect(refreshed).toBe(500);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(world.refreshes()).toBe(refreshed);
+    expect(world.events("refresh.done")).toHaveLength(500);
+  });
+
   test("succeeds when its status cannot be written", async () => {
     await addMany(1);
     const store = tokenStore(
