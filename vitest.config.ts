@@ -9,21 +9,27 @@ process.env.NODE_COMPILE_CACHE ??= path.join(import.meta.dirname, "node_modules/
 const EMULATOR = "test/support/emulator-setup.ts";
 const BUILD = "test/support/build-setup.ts";
 
-/** One project per folder of `test`. `setups` start what its tests share; a run without that project starts none of it. */
-const project = (name: string, ...setups: string[]) => ({
+/** What a project adds: started `once` for a run that has it, and loaded before `each` of its files. */
+interface Setups {
+  once?: string[];
+  each?: string[];
+}
+
+/** One project per folder of `test`. */
+const project = (name: string, { once = [], each = [] }: Setups = {}) => ({
   extends: true as const,
-  test: { name, include: [`test/${name}/**/*.test.ts`], globalSetup: setups },
+  test: { name, include: [`test/${name}/**/*.test.ts`], globalSetup: once, setupFiles: each },
 });
 
 export default defineConfig({
   test: {
     projects: [
-      project("unit"),
+      project("unit", { each: ["test/support/no-children.ts"] }),
       project("model"),
-      project("contract", EMULATOR),
-      project("infra", BUILD),
-      project("emulator", EMULATOR),
-      project("e2e", EMULATOR, BUILD),
+      project("contract", { once: [EMULATOR] }),
+      project("infra", { once: [BUILD] }),
+      project("emulator", { once: [EMULATOR] }),
+      project("e2e", { once: [EMULATOR, BUILD] }),
       project("browser"),
     ],
     globalSetup: ["test/support/leak-watch.ts"],

@@ -98,7 +98,7 @@ async function twice(
 /** 429 says that Firestore is busy, whatever is asked for. */
 const isRefusal = (status: number) => status >= 400 && status < 500 && status !== 429;
 
-/** The document is missing; not the database, the project, or whoever answered in Firestore's stead. */
+/** The document is missing; not the database, the project, nor an answer of something else in its place. */
 function isMissing({ status, body }: PlatformAnswer): boolean {
   if (status !== 404) return false;
   const { message } = fieldsOf(jsonOf(body).error);

@@ -63,7 +63,7 @@ export function afterRefusal(token: StoredToken, refusal: Refusal, now: number):
 export function toPublish({ publish }: TokenDocument, now: number): Changes {
   if (publish === undefined) return {};
   const { nextAt } = publish;
-  // What comes soon anyway may be a try that is under way: while it lasts nobody begins another.
+  // What comes soon anyway may be a try that is under way: while it lasts no other begins.
   const isSoon = nextAt !== undefined && nextAt > now && nextAt <= now + PUBLISH_TIME;
   return { publish: { ...publish, nextAt: isSoon ? nextAt : now } };
 }

@@ -14,7 +14,7 @@ const PLAIN_STATE_TIME = HOUR;
 export interface ConsentOptions {
   /** Webex's base URL, e.g. `https://webexapis.com/v1`. */
   webexUrl: string;
-  /** Binds the code to whoever made the state (RFC 7636). Off: for integrations that refuse it. */
+  /** Binds the code to the process that made the state (RFC 7636). Off: for integrations that refuse it. */
   pkce: boolean;
   /** The tokens may belong to another organization than before. */
   newOrg: boolean;
@@ -52,7 +52,7 @@ export interface Consent {
   newOrg: boolean;
   /** Where it was read on the way. */
   token?: StoredToken;
-  /** Leaves word of what came of it, for whoever made the state. Never throws. */
+  /** Stores the outcome for the process that made the state. Never throws. */
   conclude(result: string): Promise<void>;
 }
 
@@ -97,7 +97,9 @@ async function useOnce(authorization: Snapshot, { store, runtime }: Keeper): Pro
     newOrg: newOrg === true,
     ...(typeof verifier === "string" && { verifier }),
     async conclude(result) {
-      await documents.update("authorizations", id, { result }, used).catch(() => "nobody learns of it");
+      await documents
+        .update("authorizations", id, { result }, used)
+        .catch(() => "the waiting command then times out");
     },
   };
 }

@@ -24,7 +24,7 @@ export interface TokenDocument {
   scopes?: string;
   /** ms: when the refresher should next try. Absent while a refresh token is present: due now. */
   refreshAt?: number;
-  /** Who is refreshing. Absent: nobody. */
+  /** The right to refresh that a process holds. Absent: none does. */
   lease?: Lease;
   /** What went wrong last. Absent: all is well. */
   failure?: Failure;

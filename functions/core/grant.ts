@@ -35,7 +35,7 @@ export type EndpointAnswer =
 export interface TokenEndpoint {
   /** Authorization code → tokens (RFC 6749 §4.1.3). */
   exchange(request: ExchangeRequest): Promise<EndpointAnswer>;
-  /** Refresh token → tokens (RFC 6749 §6). `patient`: nobody waits, a dropped request may be sent once more. */
+  /** Refresh token → tokens (RFC 6749 §6). `patient`: no reader waits, so a dropped request may be sent once more. */
   refresh(request: RefreshRequest, patient: boolean): Promise<EndpointAnswer>;
   /** A manager's access token → tokens of a Service App (`POST /v1/applications/{id}/token`). */
   issue(request: IssueRequest): Promise<EndpointAnswer>;
@@ -129,7 +129,7 @@ function judgeGrant(body: Record<string, unknown>): Verdict {
   const accessToken = tokenOf(body.access_token);
   if (accessToken === undefined) return refused("no_access_token");
   const expiresIn = secondsOf(body.expires_in);
-  // A token that is born dead would be served by nobody and refreshed by everybody.
+  // A token without life could not be served, and every reader would ask for a refresh.
   if (expiresIn !== undefined && expiresIn < 1) return refused("no_lifetime");
   const refreshToken = tokenOf(body.refresh_token);
   const refreshTokenExpiresIn = secondsOf(body.refresh_token_expires_in);

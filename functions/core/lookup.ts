@@ -176,7 +176,7 @@ async function readInTime(reading: Reading, since = 0): Promise<Read> {
   }
 }
 
-/** What the store says, where it answers soon enough for somebody who has a live token. */
+/** What the store says; `undefined` where it does not answer soon enough for a reader that has a live token. */
 async function loadSoon(reading: Reading, since: number) {
   const { wanted, memory, lookup } = reading;
   const loadIfThere = async () => {
@@ -216,7 +216,7 @@ function judge(token: StoredToken | undefined, reading: Reading): Read {
   if (token === undefined) throw unknownToken(reading);
   const { wanted, caller, lookup } = reading;
   const { ask } = wanted;
-  // A passphrase that can't be read is one that nobody has: it must not open the token to the shared ones.
+  // A hash that can't be read matches no passphrase, and must not open the token to the shared ones.
   const hidden = token.mistyped.includes("passphraseHash") ? "" : undefined;
   admit(caller, hidden ?? token.document.passphraseHash);
   if (!caller.shared) reading.proofs.add(token.name, caller.hash);

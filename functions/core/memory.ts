@@ -6,7 +6,7 @@ import { SECOND } from "./time.ts";
 const FRESH = 30 * SECOND;
 /** How old a document must be to be read again beside its readers. */
 const MOMENT = SECOND;
-/** A name that nobody has is believed missing for this long. */
+/** How long a name without a document counts as missing, in ms. */
 const MISSING = 5 * SECOND;
 /** How long a store that did not answer is left alone by those who can do without it. */
 const AWAY = 10 * SECOND;

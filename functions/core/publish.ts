@@ -35,7 +35,7 @@ export type Published = "published" | "nothing" | "moved" | "paused" | Trouble;
 /**
  * Puts the access token into the global variables that its document names, if that is due. Each write to the contact
  * centre comes right after one of the document, on the condition that it still is the version that was read: it proves that
- * no newer token is there, and moves `nextAt` ahead, so that nobody else begins before this try must be over. Whoever dies
+ * no newer token is there, and moves `nextAt` ahead, so that no other process begins before this try must be over. A process that dies
  * in between leaves a token that is due again.
  */
 export async function publish(token: StoredToken, publisher: Publisher): Promise<Published> {
@@ -77,7 +77,7 @@ export async function publish(token: StoredToken, publisher: Publisher): Promise
 /** After so many failures in a row a person should know. */
 const STUCK = 5;
 
-/** Of two troubles the one that says when to try next: what only a person can mend must not hold up what a blip did. */
+/** Of two troubles the one that says when to try next: a trouble that needs a person must not delay the retry of a transient one. */
 function sooner(before: Trouble | undefined, next: Trouble | undefined): Trouble | undefined {
   if (before === undefined || next === undefined) return before ?? next;
   return next.code === RATE_LIMITED || (isLasting(before.code) && !isLasting(next.code)) ? next : before;
@@ -205,7 +205,7 @@ function failureAfter(before: PublishFailure | undefined, code: Code, at: number
   return { count: count + 1, code, since, at };
 }
 
-/** How often what came of a try is written anew because somebody else wrote the document meanwhile. */
+/** How often the outcome of a try is written again because another process wrote the document meanwhile. */
 const TRIES = 5;
 
 /**
@@ -225,7 +225,7 @@ async function settle(token: StoredToken, publish: Publish, { store, runtime }: 
   return false;
 }
 
-/** Nobody brought another token, changed the wish, or began a try since. */
+/** No other token was stored, no wish changed and no try begun since. */
 const isSameTry = (one: TokenDocument, other: TokenDocument): boolean =>
   one.accessToken === other.accessToken && wishOf(one) === wishOf(other);
 

@@ -37,7 +37,7 @@ export type Outcome =
   | { outcome: "deferred"; until: number }
   /** This process asks nothing for this token's client for a while (429), or it is being stopped. */
   | { outcome: "held"; until: number }
-  /** Somebody else is refreshing it. */
+  /** Another process is refreshing it. */
   | { outcome: "leased"; until: number }
   | { outcome: "failed"; code: string; permanent: boolean }
   /** A consent or a changed secret came in between, and wins. */
@@ -46,7 +46,7 @@ export type Outcome =
   | { outcome: "unsaved" }
   | { outcome: "missing" };
 
-/** How often a claim that lost a race is tried anew before the winner is believed. */
+/** How often a claim is tried that loses its race; after that the winner is believed. */
 const CLAIMS = 5;
 /** How often in a row the store may leave a claim unanswered before it counts as away. */
 const OUTAGE = 2;
@@ -124,7 +124,7 @@ async function claimLease(
   const { store, runtime, threshold, pauses } = refresher;
   const id = runtime.secret();
   const unanswered: StoreUnavailable[] = [];
-  /** Claims in a row of which nobody knows whether they landed. */
+  /** Claims in a row whose outcome is unknown. */
   let unknown = 0;
   for (let attempt = 0; attempt < CLAIMS; attempt++) {
     try {
@@ -166,7 +166,7 @@ async function passOver(
   store: TokenStore,
 ): Promise<Outcome> {
   const { document, snapshot } = token;
-  // Without anything to refresh it would come up in every sweep for ever (somebody edited it by hand).
+  // Without anything to refresh it would come up in every sweep for ever (it was edited by hand).
   if (snapshot.fields.refreshAt !== undefined && (!isRenewable(document) || document.static))
     await store.update(token, { refreshAt: undefined });
   switch (decision.act) {
@@ -226,7 +226,7 @@ async function save(
 }
 
 /**
- * Whether a grant that comes after its lease still tells something new: nobody has brought another token since. What was
+ * Whether a grant that comes after its lease still tells something new: no other token was stored since. What was
  * refused meanwhile was refused because of it, where it replaces the refresh token.
  */
 const isNews = ({ accessToken }: Changes, before: StoredToken, current: StoredToken): boolean =>
@@ -234,7 +234,7 @@ const isNews = ({ accessToken }: Changes, before: StoredToken, current: StoredTo
   accessToken !== before.document.accessToken &&
   current.document.accessToken === before.document.accessToken;
 
-/** Whether a write whose outcome was unknown has landed: what it wrote can have come from nobody else. */
+/** Whether a write whose outcome was unknown has landed: only this process can have written it. */
 function isThere({ accessToken, failure }: Changes, current: StoredToken | undefined): boolean {
   if (accessToken !== undefined) return current?.document.accessToken === accessToken;
   const there = current?.document.failure;

@@ -27,7 +27,7 @@ export function stateOf({ document }: Pick<StoredToken, "document">, now: number
   return lives ? "working" : "ended";
 }
 
-/** What is wrong with a token that only a person can mend, and what that person does. */
+/** Why a token needs a person, and what that person does. */
 export function needText(token: Needy, need: Need): string {
   const text = mendingText(token, need);
   const untold = token.mistyped.filter((field) => !text.includes(field));
@@ -51,7 +51,7 @@ function mendingText({ name, document, mistyped }: Needy, need: Need): string {
   }
 }
 
-/** Settings that are missing or mistyped: nobody was asked for those. */
+/** Settings that are missing or mistyped: no request was sent. */
 const UNASKED = /^(missing|mistyped)_(clientId|clientSecret|refreshToken)$/;
 
 /** Webex itself said that these credentials will not do. */
@@ -72,7 +72,7 @@ function refusalText(
   if (problem === "mistyped") return `${field} of token "${name}" is no text: ${run("add")} to set it anew`;
   if (code === "foreign_organization")
     return `Webex answered the refresh of token "${name}" with a token of another organization: if that is meant, ${run("authorize --new-org")}`;
-  // Without a redirect URI it was imported, as Service Apps are: nobody can consent to it.
-  const mend = redirectUri === undefined ? `${run("import")} with a new refresh token` : consent;
-  return `Webex refuses to refresh token "${name}" (${code}): ${mend}`;
+  // Without a redirect URI it was imported, as Service Apps are: a consent is not possible.
+  const remedy = redirectUri === undefined ? `${run("import")} with a new refresh token` : consent;
+  return `Webex refuses to refresh token "${name}" (${code}): ${remedy}`;
 }

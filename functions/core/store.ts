@@ -216,7 +216,7 @@ export function sameCredentials(one: StoredToken, other: StoredToken): boolean {
 
 /**
  * Hash of the credentials as they are stored, and of the Service App that they may be had as: another one means that
- * somebody changed them.
+ * they were changed.
  */
 export function inputsOf({ clientId, clientSecret, refreshToken, serviceApp }: RawFields): string {
   // What is no text is mistyped, and looks different to each client of the store: all of it is alike here.

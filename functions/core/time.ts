@@ -11,18 +11,18 @@ export const DAY = 24 * HOUR;
 
 /** Upper bound of the threshold unless the operator sets another. */
 export const DEFAULT_THRESHOLD = 2 * HOUR;
-/** What a contact-centre access token lives when nobody says (webex.md: 43,199 s). */
+/** The lifetime of a contact-centre access token where none is known: Webex gives 43,199 s. */
 const DEFAULT_LIFETIME = 12 * HOUR;
 /** How long the right to refresh lasts: longer than Webex may take (8 s, once repeated) and the write after it. */
 export const LEASE_TIME = 30 * SECOND;
-/** How long one try to publish a token may take, in which nobody else begins one: no slow try brings back an old token. */
+/** How long one try to publish a token may take. No other begins meanwhile, so a slow try brings back no old token. */
 export const PUBLISH_TIME = 30 * SECOND;
 /** ms after which a sweep begins to publish no token any more, nor a token in its next variable: other refreshes wait. */
 export const PUBLISHING_TIME = 20 * SECOND;
 /** `Retry-After` is obeyed up to this. */
 export const LONGEST_RETRY_AFTER = 10 * MINUTE;
 
-/** Thirty years: whoever says more is mistaken. */
+/** 30 years; longer values are bogus. */
 export const LONGEST_LIFETIME = 30 * 365 * DAY;
 
 const FORCED_GAP = 30 * SECOND;
@@ -170,7 +170,7 @@ export function askFor({ ifToken, ...ask }: AskByHash, { accessToken }: TokenDoc
   return { ...ask, rejected: ifToken === sha256(accessToken) };
 }
 
-/** What only a person can mend: no grant yet, a fixed token that ended, or a refusal (`failure.code` says which). */
+/** Why a person is needed: no grant yet, a fixed token that ended, or a refusal (`failure.code` says which). */
 export type Need = "not_authorized" | "static_expired" | "refused";
 
 export type Decision =
@@ -210,7 +210,7 @@ export function decide(token: Judged, ask: Ask, now: number, threshold: number):
   return { act: "wait", until, leased: false };
 }
 
-/** Somebody holds the lease. One that would last far longer than any lease was written by a clock gone wrong. */
+/** A process holds the lease. One that would last far longer than any lease was written by a clock gone wrong. */
 export function isLeased({ lease }: TokenDocument, now: number): boolean {
   return lease !== undefined && lease.expires > now && lease.expires <= now + 2 * LEASE_TIME;
 }
