@@ -88,7 +88,8 @@ async function fill(file: string): Promise<void> {
 
 async function statusOf(base: string, target: string, method: string, headers: Record<string, string>) {
   const { hostname, port } = new URL(base);
-  const sent = send({ hostname, port, path: target, method, headers });
+  // A kept connection may be closed by the function at the moment that it is used again.
+  const sent = send({ hostname, port, path: target, method, headers, agent: false });
   sent.end(method === "GET" ? undefined : BODY);
   const [response] = await once(sent, "response");
   response.resume();
